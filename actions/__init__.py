@@ -1,0 +1,1 @@
+"""The actions: one a file, found by :mod:`c7n_secops.registration`."""

@@ -1,0 +1,1 @@
+"""All access to AWS: clients, paging, retries, refusals, and the planning of batches."""

@@ -1,0 +1,100 @@
+"""Finds the elements' files and hands each to the resource classes that it names.
+
+An element is a file in ``filters/`` or ``actions/``. Its name in policies is the file's name with
+dashes (``ssm_patch.py`` is ``ssm-patch``), and the file says in one line where it applies::
+
+    RESOURCES = ("aws.ec2", "aws.lambda")
+
+That line is read from the source, so a module is imported only when one of its resource classes
+is. Event modes are files in ``c7n_secops/modes/``; they are few and small and loaded at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+import re
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from c7n_secops.element import SecOpsElement, unloadable
+
+REGISTRIES = {"filters": "filter_registry", "actions": "action_registry"}
+RESOURCES_LINE = re.compile(r"^RESOURCES\s*=\s*(\([^)]*\))", re.MULTILINE)
+
+
+class ElementFile(NamedTuple):
+    """One element: ``kind`` is filters or actions, ``resources`` are names such as aws.ec2."""
+
+    kind: str
+    name: str
+    module: str
+    resources: tuple[str, ...]
+
+    def load(self) -> type[SecOpsElement]:
+        """Import the module and return its one element class."""
+        module = import_module(self.module)
+        own = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type)
+            and issubclass(value, SecOpsElement)
+            and value.__module__ == module.__name__
+        ]
+        if len(own) != 1:
+            raise ImportError(
+                f"{self.module} must define exactly one element class, found {len(own)}"
+            )
+        return own[0]
+
+
+@cache
+def element_files() -> tuple[ElementFile, ...]:
+    """Every element, read from the files of ``filters/`` and ``actions/``."""
+    return tuple(element for kind in REGISTRIES for element in _files_of(kind))
+
+
+def _files_of(kind: str) -> list[ElementFile]:
+    package = import_module(f"c7n_secops.{kind}")
+    found = []
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        spec = module.module_finder.find_spec(module.name, None)
+        source = spec.loader.get_source(module.name)  # type: ignore[union-attr]
+        line = RESOURCES_LINE.search(source)
+        if line is None:
+            raise ImportError(f'{spec.origin} needs a line such as RESOURCES = ("aws.ec2",)')  # type: ignore[union-attr]
+        name = module.name.rpartition(".")[2].replace("_", "-")
+        found.append(ElementFile(kind, name, module.name, ast.literal_eval(line[1])))
+    return found
+
+
+def attach(_registry: Any, resource_class: Any) -> None:
+    """Register on one resource class, as it loads, the elements that name it. Idempotent."""
+    resource = f"aws.{resource_class.type}"
+    for element in element_files():
+        elements = getattr(resource_class, REGISTRIES[element.kind])
+        if resource not in element.resources or element.name in elements:
+            continue
+        try:
+            elements.register(element.name, element.load())
+        except Exception as error:  # one broken element must not hide the others
+            elements.register(element.name, unloadable(element, error))
+
+
+def register() -> None:
+    """Subscribe to resource loads, replay those already loaded, and register the event modes."""
+    from c7n.policy import execution
+    from c7n.resources.aws import AWS
+
+    if attach in AWS.resources._subscribers:
+        return
+    AWS.resources.subscribe(attach)
+    for resource_class in list(AWS.resources.values()):
+        attach(AWS.resources, resource_class)
+
+    modes = import_module("c7n_secops.modes")
+    for module in pkgutil.iter_modules(modes.__path__, f"{modes.__name__}."):
+        mode = import_module(module.name)
+        if hasattr(mode, "MODE"):
+            execution.register(module.name.rpartition(".")[2].replace("_", "-"), mode.MODE)

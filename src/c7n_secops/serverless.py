@@ -1,0 +1,31 @@
+"""Makes a policy in any Lambda mode ship our package and start through our handler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from c7n.exceptions import PolicyValidationError
+
+PACKAGE = "c7n_secops"
+HANDLER = "c7n_secops.handler.run"
+STOCK_HANDLER = "custodian_policy.run"
+
+
+def complete_mode(policy: dict[str, Any]) -> None:
+    """Set ``mode.packages`` and ``mode.handler`` in a policy's own data, where it has a mode.
+
+    A handler of the author's own is kept: it must call :func:`c7n_secops.registration.register`.
+    The stock handler knows none of our elements, so naming it is an error here and not at the
+    function's first event.
+    """
+    mode = policy.get("mode")
+    if not isinstance(mode, dict) or mode.get("type", "pull") == "pull":
+        return
+    packages = mode.setdefault("packages", [])
+    if PACKAGE not in packages:
+        packages.append(PACKAGE)
+    if mode.setdefault("handler", HANDLER) == STOCK_HANDLER:
+        raise PolicyValidationError(
+            f"policy:{policy.get('name', 'unknown')} mode.handler {STOCK_HANDLER} cannot load "
+            f"c7n-secops elements; remove it, or set it to {HANDLER}"
+        )
