@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -17,8 +17,8 @@ def batches(things: Sequence[T], limit: int) -> Iterator[list[T]]:
 
 
 def calls_for(number: int, limit: int) -> int:
-    """How many calls ``number`` things take at ``limit`` a call; a question costs one at least."""
-    return max(1, -(-number // limit))
+    """How many calls ``number`` things take at ``limit`` a call."""
+    return -(-number // limit)
 
 
 class Axis(NamedTuple):
@@ -30,14 +30,28 @@ class Axis(NamedTuple):
 
     @property
     def calls(self) -> int:
+        """The least that the search costs when it is narrowed by this key."""
         return calls_for(len(self.values), self.limit)
 
 
-def cheapest_axis(axes: Sequence[Axis], unnarrowed: int) -> Axis | None:
-    """The axis that costs the fewest calls, or None where the whole search costs fewer.
+def search(
+    ask: Callable[[dict[str, list[str]]], Iterator[list[T]]], axes: Sequence[Axis]
+) -> Iterator[list[T]]:
+    """Yield the pages of a search, whole or narrowed by an axis, whichever costs fewer calls.
 
-    ``unnarrowed`` is the number of pages of the whole search. An axis costs at least one call a
-    chunk, and its chunks never answer more pages in all than the whole search plus one a chunk.
+    ``ask`` takes the values to narrow by ({} for the whole search) and yields pages. How many
+    pages the whole search has is known only at its end, so it is read first, for as long as it has
+    cost no more than the cheapest axis; where it goes on, the search starts again, narrowed. It
+    costs the least when the whole search is the better way or one narrowed call does, and never
+    more than the least twice over and one call. After a new start the same items come again.
     """
-    best = min(axes, key=lambda axis: axis.calls, default=None)
-    return best if best is not None and best.calls < unnarrowed else None
+    axis = min(axes, key=lambda candidate: candidate.calls)
+    if axis.calls > 1:
+        for number, page in enumerate(ask({}), start=1):
+            yield page
+            if number > axis.calls:
+                break
+        else:
+            return
+    for values in batches(axis.values, axis.limit):
+        yield from ask({axis.key: values})

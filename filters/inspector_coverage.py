@@ -1,0 +1,116 @@
+"""Amazon Inspector: which resources does it scan, and why not the others?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from c7n.filters import Filter
+from c7n.utils import type_schema
+
+from c7n_secops.element import SecOpsElement
+from c7n_secops.findings import inspector
+from c7n_secops.findings.inspector_reader import InspectorReader
+
+RESOURCES = ("aws.ec2", "aws.ecr-image", "aws.lambda")
+
+MANY = {"type": "array", "minItems": 1, "uniqueItems": True}
+
+
+class InspectorCoverage(SecOpsElement, Filter):
+    """Finds the resources that Amazon Inspector covers, or does not, in the way described.
+
+    Inspector lists one row of coverage for each scan of a resource. A resource matches when one
+    of its rows meets every key that is given; with ``absent: true`` also when it has no row (of
+    ``scan-type``, where that is given). ``last-scanned`` is the age of the last scan, and a row
+    that was never scanned is older than any number of days.
+
+    Annotates ``c7n:InspectorCoverage`` with the rows that matched, as ListCoverage returns them:
+    ``scanStatus.reason`` says why a resource is not scanned. The list is empty for a resource
+    that is absent. A resource whose coverage AWS refused to list is recorded as not evaluated.
+
+    :example:
+
+    .. code-block:: yaml
+
+        policies:
+          - name: ec2-unscanned
+            resource: aws.ec2
+            filters:
+              - "State.Name": running
+              - type: inspector-coverage
+                status: [INACTIVE]
+                absent: true
+    """
+
+    schema = type_schema(
+        "inspector-coverage",
+        status={**MANY, "items": {"enum": ["ACTIVE", "INACTIVE"]}},
+        reason={
+            **MANY,
+            "items": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{1,99}$"},
+        },
+        absent={"type": "boolean"},
+        **{
+            "scan-type": {**MANY, "items": {"enum": list(inspector.SCAN_TYPES)}},
+            "last-scanned": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["days"],
+                "properties": {
+                    "op": {"enum": ["gt", "lt"]},
+                    "days": {"type": "number", "minimum": 0, "maximum": 3650},
+                },
+            },
+        },
+    )
+    permissions = ("inspector2:ListCoverage",)
+    annotation_key = "c7n:InspectorCoverage"
+    annotations = {annotation_key: "the rows that matched, as inspector2 ListCoverage has them"}
+
+    def validate(self) -> Any:
+        super().validate()
+        if self.inside_not():
+            raise self.invalid(
+                "cannot be inside not, where a resource whose coverage cannot be read would match; "
+                "use status: [INACTIVE] with absent: true"
+            )
+        if not {"status", "reason", "absent", "last-scanned"} & self.data.keys():
+            raise self.invalid("needs one of status, reason, absent and last-scanned")
+        return self
+
+    def process(self, resources: list[dict[str, Any]], event: Any = None) -> list[dict[str, Any]]:
+        kind = inspector.SCANNED[self.manager.type]
+        by_id = {kind.id_of(resource): resource for resource in resources}
+        answer = InspectorReader(self, kind).coverage(list(by_id), self.data.get("scan-type", ()))
+        if answer.refusal:
+            # a list of coverage that ends early proves no absence, so no resource is spared
+            self.not_evaluated(resources, answer.refusal.code, str(answer.refusal))
+            return []
+        now = datetime.now(timezone.utc)
+        matched = []
+        for name, resource in by_id.items():
+            rows = answer.rows.get(name, [])
+            meeting = [row for row in rows if self.meets(row, now)]
+            if meeting or (not rows and self.data.get("absent")):
+                resource[self.annotation_key] = meeting
+                matched.append(resource)
+        return matched
+
+    def meets(self, row: dict[str, Any], now: datetime) -> bool:
+        """Whether one row of coverage meets every key of the filter that speaks of rows."""
+        conditions = {"status", "reason", "last-scanned"} & self.data.keys()
+        if not conditions:
+            return False
+        status = row["scanStatus"]
+        if status["statusCode"] not in self.data.get("status", (status["statusCode"],)):
+            return False
+        if status["reason"] not in self.data.get("reason", (status["reason"],)):
+            return False
+        if "last-scanned" not in conditions:
+            return True
+        edge = now - timedelta(days=self.data["last-scanned"]["days"])
+        scanned = row.get("lastScannedAt")
+        if self.data["last-scanned"].get("op", "gt") == "gt":
+            return scanned is None or scanned < edge
+        return scanned is not None and scanned > edge

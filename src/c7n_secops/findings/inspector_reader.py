@@ -1,0 +1,122 @@
+"""Reads Inspector's findings and coverage of given resources for the fewest calls."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from c7n_secops.aws.calls import RefusedError, client, pages, read
+from c7n_secops.aws.planner import Axis, search
+from c7n_secops.findings.inspector import COVERAGE_PAGE, FINDINGS_PAGE, VALUES_PER_KEY, Scanned
+from c7n_secops.findings.inspector_criteria import equals
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+class Answer(NamedTuple):
+    """``rows`` by Inspector's id of a resource; ``refusal`` where not all could be read."""
+
+    rows: Rows
+    refusal: RefusedError | None = None
+
+
+class InspectorReader:
+    """Inspector as one element of a policy may ask it, about one kind of resource.
+
+    Complete answers are kept in Custodian's cache under the account, the region, what was asked
+    and of which resources.
+    """
+
+    def __init__(self, element: Any, kind: Scanned):
+        self.element, self.kind = element, kind
+        self.account = element.manager.config.account_id
+        self.region = element.manager.config.region
+        self.client = client(element, "inspector2")
+
+    def findings(
+        self,
+        criteria: dict[str, Any],
+        ids: Sequence[str],
+        keep: Callable[[dict[str, Any]], bool],
+        more_axes: Sequence[Axis] = (),
+    ) -> Answer:
+        """The findings that meet the criteria and ``keep``, by resource, each finding once."""
+
+        def resource_ids(finding: dict[str, Any]) -> Iterator[str]:
+            if keep(finding):
+                yield from (resource["id"] for resource in finding["resources"])
+
+        return self._search(
+            "list_findings",
+            "findings",
+            FINDINGS_PAGE,
+            criteria,
+            [Axis("resourceId", ids, VALUES_PER_KEY), *more_axes],
+            ids,
+            resource_ids,
+            identity=lambda finding: finding["findingArn"],
+        )
+
+    def coverage(self, ids: Sequence[str], scan_types: Sequence[str] = ()) -> Answer:
+        """The coverage rows (one a scan type) of the resources; none where Inspector has none."""
+        criteria = {
+            "accountId": equals([self.account]),
+            "resourceType": equals([self.kind.type]),
+        }
+        if scan_types:
+            criteria["scanType"] = equals(list(scan_types))
+        return self._search(
+            "list_coverage",
+            "coveredResources",
+            COVERAGE_PAGE,
+            criteria,
+            [Axis("resourceId", ids, VALUES_PER_KEY)],
+            ids,
+            lambda row: (row["resourceId"],),
+            identity=lambda row: (row["resourceId"], row["scanType"]),
+        )
+
+    def switched_off(self) -> str | None:
+        """The state of Inspector for this kind of resource, or None where it is ENABLED."""
+        answer = read(
+            self.client.batch_get_account_status,
+            accountIds=[self.account],
+        )
+        for account in answer["accounts"]:
+            if account["accountId"] == self.account:
+                status: str = account["resourceState"][self.kind.switch]["status"]
+                return None if status == "ENABLED" else status
+        return None
+
+    def _search(
+        self,
+        operation: str,
+        key: str,
+        page_size: int,
+        criteria: dict[str, Any],
+        axes: Sequence[Axis],
+        ids: Sequence[str],
+        ids_of: Callable[[dict[str, Any]], Any],
+        identity: Callable[[dict[str, Any]], Any],
+    ) -> Answer:
+        def ask(narrowed: dict[str, list[str]]) -> Iterator[list[dict[str, Any]]]:
+            narrow = {name: equals(values) for name, values in narrowed.items()}
+            return pages(
+                self.client, operation, key, page_size, filterCriteria={**criteria, **narrow}
+            )
+
+        wanted = frozenset(ids)
+        rows: Rows = defaultdict(list)
+        seen = set()
+        try:
+            for page in search(ask, axes):
+                for row in page:
+                    concerns = [name for name in ids_of(row) if name in wanted]
+                    if concerns and identity(row) not in seen:
+                        seen.add(identity(row))
+                        for name in concerns:
+                            rows[name].append(row)
+        except RefusedError as refusal:
+            return Answer(rows, refusal)
+        return Answer(rows)
