@@ -148,6 +148,12 @@ class InspectorFinding(SecOpsElement, Filter):
         types = inspector_criteria.finding_types(self.data)
         if "ports" in self.data and types != ["NETWORK_REACHABILITY"]:
             raise self.invalid("ports needs finding-type NETWORK_REACHABILITY, or none")
+        kind = inspector.SCANNED[self.manager.type]
+        if types and not inspector_criteria.scan_types(self.data, kind):
+            raise self.invalid(
+                f"finding-type {' and '.join(types)}: Inspector has none for "
+                f"aws.{self.manager.type}, whose scans are {', '.join(kind.scans)}"
+            )
         epss = self.data.get("epss", {})
         if epss.get("gte", 0) > epss.get("lte", 1):
             raise self.invalid("epss gte is above lte, which no finding can meet; swap them")
@@ -177,7 +183,7 @@ class InspectorFinding(SecOpsElement, Filter):
         outcomes = {name: self.outcome(len(answer.rows.get(name, ())), False) for name in by_id}
         open_ids = [name for name, outcome in outcomes.items() if outcome is None]
         reasons = why_not_scanned(
-            reader, open_ids, inspector_criteria.scan_types(self.data), answer.refusal
+            reader, open_ids, inspector_criteria.scan_types(self.data, kind), answer.refusal
         )
         for name in open_ids:
             if name in reasons:

@@ -11,10 +11,13 @@ from c7n.filters import Filter
 from c7n.utils import type_schema
 
 from c7n_secops import outcomes
+from c7n_secops.schema_errors import explained
 from c7n_secops.serverless import complete_mode
 
 if TYPE_CHECKING:
     from c7n_secops.registration import ElementFile
+
+UNFILTERED_MODES = ("hub-finding", "hub-action")
 
 
 class SecOpsElement(Element):
@@ -28,9 +31,22 @@ class SecOpsElement(Element):
     manager: Any
     type: str
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "schema" in vars(cls):
+            kind = "filter" if issubclass(cls, Filter) else "action"
+            name = cls.schema["properties"]["type"]["enum"][0]
+            cls.schema = explained(cls.schema, f"{kind}:{name}")
+
     def validate(self) -> Any:
         """Complete the policy's Lambda mode, so that the function can load this element."""
         complete_mode(self.manager.data)
+        mode = self.manager.data.get("mode") or {}
+        if mode.get("type") in UNFILTERED_MODES and isinstance(self, Filter):
+            raise self.invalid(
+                f"is never asked in mode {mode['type']}: Custodian runs the actions there on every "
+                "resource of the event; use mode eventbridge with source aws.securityhub"
+            )
         return super().validate()
 
     @property
@@ -68,7 +84,11 @@ def unloadable(element: ElementFile, error: Exception) -> type[SecOpsElement]:
     reason = f"{type(error).__name__}: {error}"
 
     class Unloadable(SecOpsElement, Filter):
-        schema = type_schema(element.name, additionalProperties=True)
+        schema = {**type_schema(element.name), "additionalProperties": True}
+
+        @property
+        def label(self) -> str:
+            return f"{element.kind.removesuffix('s')}:{element.name}"
 
         def validate(self) -> Any:
             raise self.invalid(

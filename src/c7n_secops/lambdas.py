@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,30 +12,54 @@ if TYPE_CHECKING:
     from c7n_secops.event_mode import EventBridgeMode
 
 
-class BusClient:
-    """An EventBridge client whose rule operations all name one bus."""
+RULE_OPERATIONS = frozenset(
+    {
+        "delete_rule",
+        "describe_rule",
+        "disable_rule",
+        "enable_rule",
+        "list_targets_by_rule",
+        "put_rule",
+        "put_targets",
+        "remove_targets",
+    }
+)
+PERMISSION_OPERATIONS = frozenset({"add_permission", "remove_permission"})
 
-    ON_A_BUS = frozenset(
-        {
-            "delete_rule",
-            "describe_rule",
-            "disable_rule",
-            "enable_rule",
-            "list_targets_by_rule",
-            "put_rule",
-            "put_targets",
-            "remove_targets",
-        }
-    )
+
+class BusClient:
+    """A client of EventBridge or Lambda that turns what Custodian asks towards one bus.
+
+    Rules are on that bus, and the permission that lets it invoke the function has a name of its
+    own: Custodian takes one of the same name for done, even where it is for another bus.
+    """
 
     def __init__(self, client: Any, bus: str):
         self._client, self._bus = client, bus
 
     def __getattr__(self, name: str) -> Any:
         operation = getattr(self._client, name)
-        if name not in self.ON_A_BUS:
-            return operation
-        return lambda **params: operation(EventBusName=self._bus, **params)
+        if name in RULE_OPERATIONS:
+            return lambda **params: operation(EventBusName=self._bus, **params)
+        if name in PERMISSION_OPERATIONS:
+            return lambda **params: operation(
+                **{**params, "StatementId": self.statement(params["StatementId"])}
+            )
+        return operation
+
+    def statement(self, name: str) -> str:
+        """The permission's name for this bus: a bus name may hold what a statement's may not."""
+        return f"{name}-{hashlib.sha256(self._bus.encode()).hexdigest()[:12]}"
+
+
+class BusSession:
+    """A session whose clients are all :class:`BusClient`."""
+
+    def __init__(self, session: Any, bus: str):
+        self._session, self._bus = session, bus
+
+    def client(self, service: str) -> BusClient:
+        return BusClient(self._session.client(service), self._bus)
 
 
 class PatternSource(mu.CloudWatchEventSource):
@@ -48,10 +73,9 @@ class PatternSource(mu.CloudWatchEventSource):
         return json.dumps(self.mode.event_pattern(), sort_keys=True)
 
     @property
-    def client(self) -> Any:
-        client = super().client
+    def session(self) -> Any:
         bus = self.mode.options.get("bus")
-        return BusClient(client, bus) if bus else client
+        return BusSession(super().session, bus) if bus else super().session
 
 
 def policy_lambda(mode: EventBridgeMode) -> type[mu.PolicyLambda]:

@@ -12,6 +12,7 @@ is. Event modes are files in ``c7n_secops/modes/``; they are few and small and l
 from __future__ import annotations
 
 import ast
+import logging
 import pkgutil
 import re
 from functools import cache
@@ -19,6 +20,8 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from c7n_secops.element import SecOpsElement, unloadable
+
+log = logging.getLogger("custodian.c7n_secops")
 
 REGISTRIES = {"filters": "filter_registry", "actions": "action_registry"}
 RESOURCES_LINE = re.compile(r"^RESOURCES\s*=\s*(\([^)]*\))", re.MULTILINE)
@@ -60,13 +63,25 @@ def _files_of(kind: str) -> list[ElementFile]:
     found = []
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         spec = module.module_finder.find_spec(module.name, None)
-        source = spec.loader.get_source(module.name)  # type: ignore[union-attr]
-        line = RESOURCES_LINE.search(source)
-        if line is None:
-            raise ImportError(f'{spec.origin} needs a line such as RESOURCES = ("aws.ec2",)')  # type: ignore[union-attr]
+        resources = _resources_in(spec.loader.get_source(module.name))  # type: ignore[union-attr]
+        if not resources:
+            log.error(
+                'c7n-secops leaves out %s: it needs a line such as RESOURCES = ("aws.ec2",)',
+                spec.origin,  # type: ignore[union-attr]
+            )
+            continue
         name = module.name.rpartition(".")[2].replace("_", "-")
-        found.append(ElementFile(kind, name, module.name, ast.literal_eval(line[1])))
+        found.append(ElementFile(kind, name, module.name, resources))
     return found
+
+
+def _resources_in(source: str) -> tuple[str, ...]:
+    line = RESOURCES_LINE.search(source)
+    try:
+        resources = ast.literal_eval(line[1]) if line else ()
+    except (SyntaxError, ValueError):
+        return ()
+    return resources if isinstance(resources, tuple) else ()
 
 
 def attach(_registry: Any, resource_class: Any) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from c7n.utils import local_session
 
+from c7n_secops.events import read_by_id, texts
+
 SEVERITIES = ("INFORMATIONAL", "LOW", "MEDIUM", "HIGH", "CRITICAL", "UNTRIAGED")
 STATUSES = ("ACTIVE", "SUPPRESSED", "CLOSED")
 FINDING_TYPES = ("NETWORK_REACHABILITY", "PACKAGE_VULNERABILITY", "CODE_VULNERABILITY")
@@ -26,24 +28,21 @@ class Scanned:
     """A kind of resource that Inspector scans.
 
     ``type`` is its name in findings and coverage, ``switch`` its key in an account's status,
-    ``id_form`` the form of a valid id; ``id_of`` gives the id under which Inspector knows a
-    resource, and ``load`` reads resources back from AWS by such ids.
+    ``scans`` the scans that Inspector has for it, ``id_form`` the form of a valid id; ``id_of``
+    gives the id under which Inspector knows a resource, and ``load`` reads resources back from AWS
+    by such ids.
     """
 
     type: str
     switch: str
+    scans: tuple[str, ...]
     id_form: re.Pattern[str]
     id_of: Callable[[dict[str, Any]], str]
     load: Callable[[Any, list[str]], list[dict[str, Any]]]
 
 
-def _load_by_id(manager: Any, ids: list[str]) -> list[dict[str, Any]]:
-    resources: list[dict[str, Any]] = manager.get_resources(ids)
-    return resources
-
-
 def _load_functions(manager: Any, ids: list[str]) -> list[dict[str, Any]]:
-    return _load_by_id(manager, [arn.removesuffix(":$LATEST") for arn in ids])
+    return read_by_id(manager, [arn.removesuffix(":$LATEST") for arn in ids])
 
 
 def _load_images(manager: Any, ids: list[str]) -> list[dict[str, Any]]:
@@ -71,13 +70,15 @@ SCANNED = {
     "ec2": Scanned(
         "AWS_EC2_INSTANCE",
         "ec2",
+        ("NETWORK", "PACKAGE"),
         re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})"),
         lambda instance: instance["InstanceId"],
-        _load_by_id,
+        read_by_id,
     ),
     "ecr-image": Scanned(
         "AWS_ECR_CONTAINER_IMAGE",
         "ecr",
+        ("PACKAGE",),
         re.compile(
             r"arn:[a-z0-9-]+:ecr:[a-z0-9-]+:\d{12}:repository/[a-z0-9._/-]+/sha256:[0-9a-f]{64}"
         ),
@@ -87,6 +88,7 @@ SCANNED = {
     "lambda": Scanned(
         "AWS_LAMBDA_FUNCTION",
         "lambda",
+        ("PACKAGE", "CODE"),
         re.compile(r"arn:[a-z0-9-]+:lambda:[a-z0-9-]+:\d{12}:function:[\w-]{1,140}(?::\$LATEST)?"),
         lambda function: f"{function['FunctionArn']}:$LATEST",
         _load_functions,
@@ -100,15 +102,12 @@ def ids_in_event(event: dict[str, Any], kind: Scanned) -> list[str]:
 
     Finding events list typed resources; scan and coverage events only ids, at the top level.
     """
-    detail = event.get("detail") or {}
+    detail = event.get("detail")
+    listed = detail.get("resources") if isinstance(detail, dict) else None
     typed = [
         resource.get("id")
-        for resource in detail.get("resources") or ()
-        if resource.get("type") == kind.type
+        for resource in (listed if isinstance(listed, list) else ())
+        if isinstance(resource, dict) and resource.get("type") == kind.type
     ]
-    named = typed or event.get("resources") or ()
-    return [
-        name
-        for name in dict.fromkeys(named)
-        if isinstance(name, str) and kind.id_form.fullmatch(name)
-    ]
+    named = texts(typed or event.get("resources"))
+    return [name for name in named if kind.id_form.fullmatch(name)]

@@ -28,12 +28,12 @@ def finding_types(data: dict[str, Any]) -> list[str]:
     return types or (["NETWORK_REACHABILITY"] if "ports" in data else [])
 
 
-def scan_types(data: dict[str, Any]) -> list[str]:
+def scan_types(data: dict[str, Any], kind: Scanned) -> list[str]:
     """The scans that must have run before a resource without findings is clean; empty for all."""
     types = {SCAN_OF_FINDING[name] for name in finding_types(data)}
     if not types and PACKAGE_KEYS & data.keys():
         types = {"PACKAGE"}
-    return sorted(types)
+    return sorted(types.intersection(kind.scans))
 
 
 def criteria(

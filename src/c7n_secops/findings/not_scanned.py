@@ -29,7 +29,7 @@ def why_not_scanned(
         rows, refusal = reader.coverage(ids, scan_types)
     needed = scan_types or ("PACKAGE",)
     reasons = {}
-    uncovered = []
+    uncovered = {}
     for name in ids:
         covered = {row["scanType"]: row for row in rows.get(name, ())}
         gap = next((row for row in covered.values() if not is_scanned(row)), None)
@@ -39,11 +39,15 @@ def why_not_scanned(
                 status["reason"],
                 f"the {gap['scanType']} scan is {status['statusCode']}: {status['reason']}",
             )
-        elif not all(scan in covered for scan in needed):
-            uncovered.append(name)
+        elif lacking := [scan for scan in needed if scan not in covered]:
+            uncovered[name] = lacking
     if uncovered:
-        reason = _refused(reader, refusal) if refusal else _uncovered(reader, needed)
-        reasons.update(dict.fromkeys(uncovered, reason))
+        reason = _refused(reader, refusal) if refusal else _switched_off(reader)
+        for name, lacking in uncovered.items():
+            reasons[name] = reason or (
+                NOT_COVERED,
+                f"Inspector lists no {' and no '.join(lacking)} scan of the resource",
+            )
     return reasons
 
 
@@ -54,27 +58,18 @@ def is_scanned(row: dict[str, Any]) -> bool:
 
 
 def _refused(reader: InspectorReader, refusal: RefusedError) -> tuple[str, str]:
-    """A refusal, or that Inspector is off where that is what stands behind it."""
-    if refusal.denied:
-        try:
-            off = reader.switched_off()
-        except RefusedError:
-            off = None
-        if off:
-            return _off(reader, off)
-    return refusal.code, str(refusal)
+    """A refusal, or that Inspector is off where that may be what stands behind it."""
+    off = _switched_off(reader) if refusal.denied else None
+    return off or (refusal.code, str(refusal))
 
 
-def _uncovered(reader: InspectorReader, needed: Sequence[str]) -> tuple[str, str]:
+def _switched_off(reader: InspectorReader) -> tuple[str, str] | None:
+    """That Inspector is off for this kind of resource; None where it is on or will not say."""
     try:
-        off = reader.switched_off()
-    except RefusedError as refusal:
-        return NOT_COVERED, f"Inspector lists no coverage; whether it is on is unknown: {refusal}"
-    if off:
-        return _off(reader, off)
-    return NOT_COVERED, f"Inspector lists no {' or '.join(needed)} scan of the resource"
-
-
-def _off(reader: InspectorReader, state: str) -> tuple[str, str]:
+        state = reader.switched_off()
+    except RefusedError:
+        return None
+    if state is None:
+        return None
     where = f"account {reader.account} region {reader.region}"
     return f"INSPECTOR_{state}", f"Inspector is {state} for {reader.kind.type} in {where}"

@@ -8,6 +8,7 @@ from c7n import utils
 from c7n.policy import LambdaMode
 
 from c7n_secops.event_mode import EventBridgeMode
+from c7n_secops.events import read_by_id, texts
 
 
 class EventBridge(EventBridgeMode):
@@ -59,17 +60,15 @@ class EventBridge(EventBridgeMode):
         return pattern
 
     def load_resources(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        found = utils.jmespath_search(self.options["ids"], event) or []
-        named = [found] if isinstance(found, str) else found
-        ids = [name for name in dict.fromkeys(named) if isinstance(name, str)]
-        ids = self.policy.resource_manager.match_ids(ids)
+        manager = self.policy.resource_manager
+        found = utils.jmespath_search(self.options["ids"], event)
+        ids = manager.match_ids(texts([found] if isinstance(found, str) else found))
         if not ids:
             self.policy.log.warning(
                 "policy:%s no resource id at %r in the event", self.policy.name, self.options["ids"]
             )
             return []
-        resources: list[dict[str, Any]] = self.policy.resource_manager.get_resources(ids)
-        return resources
+        return read_by_id(manager, ids)
 
 
 MODE = EventBridge

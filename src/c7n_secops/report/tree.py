@@ -130,7 +130,10 @@ class Run:
     def started(self) -> datetime | None:
         """When the run started, in UTC."""
         start = self._seconds("start")
-        return None if start is None else datetime.fromtimestamp(start, timezone.utc)
+        try:
+            return None if start is None else datetime.fromtimestamp(start, timezone.utc)
+        except (OverflowError, ValueError, OSError):  # not a time at all
+            return None
 
     @property
     def duration(self) -> float | None:
@@ -184,14 +187,14 @@ class Run:
             return "deployed"
         return "dry run" if self.dry else "ran"
 
-    def resources(self) -> list[Row]:
-        """What matched, as ``resources.json`` has it."""
+    def resources(self) -> list[Row] | None:
+        """What matched, as ``resources.json`` has it; None where this run wrote none."""
         return self._rows(RESOURCES)
 
     def not_evaluated(self) -> list[Row]:
         """Records of :mod:`c7n_secops.outcomes` that this run wrote, not an earlier one."""
         began = self.started.replace(microsecond=0).isoformat() if self.started else ""
-        rows = self._rows(outcomes.FILE)
+        rows = self._rows(outcomes.FILE) or []
         return [row for row in rows if str(row.get("at", began)) >= began]
 
     def results(self) -> Iterator[tuple[str, list[Row] | None]]:
@@ -205,9 +208,9 @@ class Run:
                 if written is not None:
                     yield name.removeprefix(ACTION), per_resource(written)
 
-    def _rows(self, name: str) -> list[Row]:
-        rows = self._read(name, list) or []
-        if all(isinstance(row, dict) for row in rows):
+    def _rows(self, name: str) -> list[Row] | None:
+        rows: list[Any] | None = self._read(name, list)
+        if rows is None or all(isinstance(row, dict) for row in rows):
             return rows
         self._unreadable(self.files[name], "holds something other than objects")
         return [row for row in rows if isinstance(row, dict)]

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from c7n.config import Config
-from c7n.exceptions import PolicyValidationError
-from c7n.loader import PolicyLoader
-from c7n.policy import PolicyCollection
+from c7n.credentials import SessionFactory
+from c7n.loader import PolicyLoader, SchemaValidator
 from c7n.provider import clouds
 from c7n.utils import load_file, reset_session_cache
 
 from c7n_secops import outcomes
+
+Hook = Callable[[Any], None]
+
+_validator = SchemaValidator()  # keeps the schemas that it has generated: they are slow to make
 
 
 @dataclass(frozen=True)
@@ -67,25 +70,38 @@ def find_policy(folder: Path, name: str) -> dict[str, Any]:
     raise LookupError(f"no policy named {name} under {folder}")
 
 
+class Sessions(SessionFactory):
+    """Custodian's session factory, with hooks that get every session before its first client."""
+
+    def __init__(self, region: str, hooks: Sequence[Hook]):
+        super().__init__(region)
+        self.hooks = hooks
+
+    def update(self, session: Any) -> Any:
+        for hook in self.hooks:
+            hook(session)
+        return super().update(session)
+
+
 def load_policy(
-    data: Mapping[str, Any], config: Config, variables: Mapping[str, Any] | None = None
+    data: Mapping[str, Any],
+    config: Config,
+    variables: Mapping[str, Any] | None = None,
+    on_session: Sequence[Hook] = (),
 ) -> Any:
     """The policy, checked by Custodian's schema, expanded and validated as ``custodian run`` does.
 
-    Raises PolicyValidationError as Custodian does.
+    ``config`` names one region in ``regions``. Raises PolicyValidationError as Custodian does.
     """
-    loader = PolicyLoader(config)
-    collection = loader.load_data(
-        {"policies": [copy.deepcopy(dict(data))]}, "memory://policy", validate=True
+    options = clouds["aws"]().initialize(config.copy(region=config.regions[0]))
+    loader = PolicyLoader(options)
+    loader.validator = _validator
+    (policy,) = loader.load_data(
+        {"policies": [copy.deepcopy(dict(data))]},
+        "memory://policy",
+        validate=True,
+        session_factory=Sessions(options.region, on_session),
     )
-    provider = clouds["aws"]()
-    options = provider.initialize(config)
-    policies = provider.initialize_policies(PolicyCollection(list(collection), options), options)
-    if len(policies) != 1:
-        raise PolicyValidationError(
-            f"policy:{data['name']} must run in exactly one region, not in {options.regions}"
-        )
-    policy = next(iter(policies))
     policy.expand_variables(policy.get_variables(dict(variables or {})))
     policy.validate()
     return policy
@@ -100,28 +116,28 @@ def run_policy(
     variables: Mapping[str, Any] | None = None,
     dryrun: bool = False,
     event: Mapping[str, Any] | None = None,
-    prepare: Sequence[Callable[[Any], None]] = (),
-    on_session: Sequence[Callable[[Any], None]] = (),
+    deploy: bool = False,
+    prepare: Sequence[Hook] = (),
+    on_session: Sequence[Hook] = (),
 ) -> Run:
     """Run a policy against the AWS that the environment's credentials and endpoint reach.
 
-    Without ``event`` the policy runs in pull mode, whatever mode it has; with one, its own mode
-    gets the event, as in Lambda. Each of ``prepare`` gets the policy just before it runs, and each
-    of ``on_session`` every boto3 session that Custodian makes for it. Nothing is cached. What the
-    policy raises is raised; what it wrote until then is in ``output / name``.
+    The policy runs in pull mode, whatever mode it has; with ``event``, its own mode gets the
+    event, as in Lambda; with ``deploy``, its Lambda function is deployed. Each of ``prepare`` gets
+    the policy just before it runs, and each of ``on_session`` every boto3 session that Custodian
+    makes for it. Nothing is cached. What the policy raises is raised; what it wrote until then is
+    in ``output / name``.
     """
     data = dict(data)
-    if event is None:
+    if event is None and not deploy:
         data.pop("mode", None)
     config = Config.empty(
-        region="",
         regions=[region],
         account_id=account,
         output_dir=str(output),
         dryrun=dryrun,
     )
-    policy = load_policy(data, config, variables)
-    policy.session_factory.set_subscribers(list(on_session))
+    policy = load_policy(data, config, variables, on_session)
     for step in prepare:
         step(policy)
     reset_session_cache()

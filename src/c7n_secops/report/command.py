@@ -1,0 +1,94 @@
+"""``c7n-secops report``: the command line of the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from c7n_secops.report import page, terminal
+from c7n_secops.report.text import clean
+from c7n_secops.report.totals import Report
+
+PIPED_WIDTH = 160
+"""Columns of the tables where the output is no terminal, so that CI logs do not fold them."""
+FAILED_POLICY, FAIL_ON = 2, 3
+BAD_INPUT = 1
+
+
+@click.command()
+@click.argument(
+    "output_dirs",
+    metavar="OUTPUT_DIR...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also write the report as one HTML file that needs nothing else.",
+)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    type=click.Choice(["not-evaluated", "matched", "failed"]),
+    help="Exit with 3 if any resource has this outcome; may be given several times.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@click.pass_context
+def report(
+    context: click.Context,
+    output_dirs: tuple[Path, ...],
+    html: Path | None,
+    fail_on: tuple[str, ...],
+    form: str,
+) -> None:
+    """Report what Custodian found, changed and could not evaluate.
+
+    OUTPUT_DIR is what custodian run or c7n-org run wrote with -s, or its copy from S3.
+
+    Exit codes: 0 all well; 1 bad input, such as a file that cannot be read (the report then has
+    all the rest); 2 a policy failed; 3 an outcome of --fail-on was found.
+    """
+    found = Report(output_dirs)
+    if not found.lines:
+        raise click.ClickException(
+            f"no policy output under {', '.join(map(str, output_dirs))}; "
+            "give the folder that custodian run or c7n-org run got with -s"
+        )
+    if form == "json":
+        click.echo(json.dumps(terminal.as_json(found), indent=2))
+    else:
+        terminal.show(found, console())
+    if html is not None:
+        try:
+            page.write(found, html)
+        except OSError as error:
+            raise click.ClickException(f"cannot write {html}: {error}") from error
+    for problem in found.problems:
+        click.echo(f"unreadable: {clean(str(problem))}", err=True)
+    counts = {name: found.total(name.replace("-", "_")) for name in fail_on}
+    if found.problems:
+        context.exit(BAD_INPUT)
+    if found.failures:
+        context.exit(FAILED_POLICY)
+    if any(counts.values()):
+        context.exit(FAIL_ON)
+
+
+def console() -> Console:
+    """A console as wide as the terminal; wide where there is none and COLUMNS does not say."""
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if told else PIPED_WIDTH)

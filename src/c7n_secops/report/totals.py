@@ -1,0 +1,202 @@
+"""The sums of a report: what every run counts, and the gravest resources of all.
+
+One run's resources are in memory at a time; what is kept are the counts, a number a resource and
+a finding (to count each once), and at most ``2 * ROWS`` resources cut down to what is shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from c7n_secops.report import evidence
+from c7n_secops.report.evidence import RANKED, Finding
+from c7n_secops.report.tree import Row, Run, UnreadableError, find
+
+ROWS = 500
+"""How many matched resources a report shows, the gravest."""
+TOP = 5
+"""How many findings it shows for each."""
+
+COLUMN = {
+    "sent": "changed",
+    "succeeded": "changed",
+    "running": "changed",
+    "changed": "changed",
+    "skipped": "skipped",
+    "failed": "failed",
+    "not-evaluated": "not evaluated",
+}
+"""In which column a result's ``outcome`` counts; one that is not here counts as failed."""
+
+
+@dataclass
+class Line:
+    """One run, counted.
+
+    ``matched`` is None where the run has no resources.json, because it failed or only deployed
+    its policy; ``changed`` is None where its actions do not say what they changed.
+    ``reasons`` counts the resources not evaluated by (element, code, reason).
+    """
+
+    run: Run
+    matched: int | None = None
+    changed: int | None = 0
+    skipped: int = 0
+    failed: int = 0
+    not_evaluated: int = 0
+    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+
+@dataclass
+class Resource:
+    """A matched resource as it is shown; ``findings`` are its ``TOP`` gravest."""
+
+    id: str
+    name: str
+    kind: str
+    account: str
+    region: str
+    policies: list[str]
+    severities: Counter[str]
+    findings: list[Finding]
+    evidence: str
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Sorts the gravest first: by critical findings, then high ones, and so on, then EPSS."""
+        epss = max((finding.epss or 0.0 for finding in self.findings), default=0.0)
+        return (*(-self.severities[severity] for severity in RANKED), -epss, self.region, self.id)
+
+    @property
+    def gravest(self) -> str:
+        """The severity of its gravest finding; empty without one."""
+        return next((severity for severity in RANKED if self.severities[severity]), "")
+
+
+class Report:
+    """Reads every run under the folders once and adds it up.
+
+    ``lines`` has one a run in the order of the tree, ``severities`` the findings, each counted
+    once however many policies matched it, ``gravest`` the resources to show, ``matched`` how many
+    resources there are in all.
+    """
+
+    def __init__(self, folders: Iterable[Path]):
+        self.lines: list[Line] = []
+        self.severities: Counter[str] = Counter()
+        self._resources: dict[tuple[str, str, str], Resource] = {}
+        self._seen: set[int] = set()
+        self._findings: set[int] = set()
+        for run in find(folders):
+            self.lines.append(self._line(run))
+
+    @property
+    def matched(self) -> int:
+        """How many resources matched, each counted once."""
+        return len(self._seen)
+
+    @property
+    def gravest(self) -> list[Resource]:
+        """The ``ROWS`` gravest resources, in that order."""
+        return sorted(self._resources.values(), key=lambda resource: resource.rank)[:ROWS]
+
+    @property
+    def problems(self) -> list[UnreadableError]:
+        """Files that could not be read."""
+        return [problem for line in self.lines for problem in line.run.problems.values()]
+
+    @property
+    def failures(self) -> list[Line]:
+        """Runs that failed."""
+        return [line for line in self.lines if line.run.error]
+
+    def total(self, column: str) -> int:
+        """The sum of a column of :class:`Line`; runs that do not say count as 0."""
+        return sum(getattr(line, column) or 0 for line in self.lines)
+
+    def _line(self, run: Run) -> Line:
+        line = Line(run)
+        matched = run.resources()
+        if matched is not None:
+            line.matched = len(matched)
+            for resource in matched:
+                self._add(run, resource)
+        counted = list(run.results())
+        outcomes: Counter[str] = Counter()
+        unsaid = set()
+        for _, results in counted:
+            for result in results or ():
+                outcomes[COLUMN.get(str(result["outcome"]), "failed")] += 1
+                if result["outcome"] == "not-evaluated":
+                    unsaid.add(str(subject(result)))
+        line.changed, line.skipped, line.failed = (
+            outcomes["changed"],
+            outcomes["skipped"],
+            outcomes["failed"],
+        )
+        silent = len(run.actions) > sum(results is not None for _, results in counted)
+        if line.matched and silent and not run.dry and not outcomes:
+            line.changed = None
+        for record in run.not_evaluated():
+            unsaid.add(str(record.get("resource")))
+            line.reasons[_why(record)] += 1
+        line.not_evaluated = len(unsaid)
+        return line
+
+    def _add(self, run: Run, resource: Row) -> None:
+        key = (run.account, run.region, evidence.identity(resource, run.resource))
+        found = list(evidence.findings(resource))
+        severities: Counter[str] = Counter()
+        for finding in found:
+            severities[finding.severity] += 1
+            number = hash((finding.arn or finding.title, key))
+            if number not in self._findings:
+                self._findings.add(number)
+                self.severities[finding.severity] += 1
+        self._seen.add(hash(key))
+        known = self._resources.get(key)
+        new = Resource(
+            id=key[2],
+            name=evidence.name(resource),
+            kind=run.resource,
+            account=label(run),
+            region=run.region,
+            policies=[run.policy],
+            severities=severities,
+            findings=sorted(found, key=lambda finding: finding.rank)[:TOP],
+            evidence=evidence.other(resource),
+        )
+        self._resources[key] = new if known is None else _merged(known, new)
+        if len(self._resources) >= 2 * ROWS:
+            by_rank = sorted(self._resources.items(), key=lambda item: item[1].rank)
+            self._resources = dict(by_rank[:ROWS])
+
+
+def _merged(known: Resource, new: Resource) -> Resource:
+    """One resource that two policies matched: the graver findings of the two, all evidence."""
+    graver = min(known, new, key=lambda resource: resource.rank)
+    graver.policies = list(dict.fromkeys([*known.policies, *new.policies]))
+    graver.evidence = ", ".join(dict.fromkeys(filter(None, (known.evidence, new.evidence))))
+    graver.name = known.name or new.name
+    return graver
+
+
+def _why(record: Row) -> tuple[str, str, str]:
+    element, code, reason = (str(record.get(key, "")) for key in ("element", "code", "reason"))
+    return element, code, reason
+
+
+def subject(result: Row) -> str:
+    """The id of the resource that a result or a record is of."""
+    keys = ("InstanceId", "resource", "id")
+    return next((str(result[key]) for key in keys if result.get(key)), "id unknown")
+
+
+def label(run: Run) -> str:
+    """How a run's account is shown: ``production 222222222222``."""
+    names = dict.fromkeys(filter(None, (run.account_name, run.account)))
+    return " ".join(names) or "account unknown"

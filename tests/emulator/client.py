@@ -1,0 +1,422 @@
+"""The client side: start the server, act as any account, control it, read what it saw."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.loaders import create_loader
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = "emulator ready at "
+FIRST_ACCOUNT = "111111111111"
+FIRST_REGION = "us-east-1"
+NOT_INHERITED = (
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One AWS request that the emulator received."""
+
+    service: str
+    operation: str
+    account: str
+    region: str
+    status: int
+    error_code: str
+    at: float
+    params: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
+
+
+class ControlError(Exception):
+    """The emulator refused a control call."""
+
+
+MODELS = create_loader()
+
+
+def share_models(session: boto3.Session) -> boto3.Session:
+    """Does let all sessions of this process share the parsed service models, which are slow."""
+    session._session.register_component("data_loader", MODELS)
+    return session
+
+
+def plain(value: Any) -> Any:
+    """Does make a value fit for JSON: datetimes become ISO texts; naive ones are UTC."""
+    if isinstance(value, datetime.datetime):
+        if value.tzinfo is None:
+            value = value.replace(tzinfo=datetime.timezone.utc)
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be sent to the emulator")
+
+
+class Emulator:
+    """A running emulator."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._sessions: dict[tuple[str, str], boto3.Session] = {}
+        self._lock = threading.Lock()
+
+    # --- acting as an account -------------------------------------------------------------------
+
+    def credentials(self, account: str = FIRST_ACCOUNT) -> dict[str, str]:
+        """Does return the key of an account's bootstrap administrator; any account id works."""
+        if len(account) != 12 or not account.isdigit():
+            raise ValueError(f"an account id has 12 digits, not {account!r}")
+        return {
+            "aws_access_key_id": f"AKIABOOT{account}",
+            "aws_secret_access_key": "bootstrap-administrator",
+        }
+
+    def environ(self, account: str = FIRST_ACCOUNT, region: str = FIRST_REGION) -> dict[str, str]:
+        """Does return a whole environment for a subprocess that acts in an account."""
+        key = self.credentials(account)
+        kept = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
+        return {
+            **kept,
+            "AWS_ACCESS_KEY_ID": key["aws_access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": key["aws_secret_access_key"],
+            "AWS_DEFAULT_REGION": region,
+            "AWS_REGION": region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    def session(self, account: str = FIRST_ACCOUNT, region: str = FIRST_REGION) -> boto3.Session:
+        """Does return a session of the bootstrap administrator.
+
+        Its clients reach the emulator when AWS_ENDPOINT_URL is set or ``endpoint_url`` is given;
+        ``client`` needs neither.
+        """
+        key = account, region
+        with self._lock:
+            if key not in self._sessions:
+                session = boto3.Session(region_name=region, **self.credentials(account))
+                self._sessions[key] = share_models(session)
+            return self._sessions[key]
+
+    def client(self, service: str, account: str = FIRST_ACCOUNT, region: str = FIRST_REGION) -> Any:
+        """Does return a client of the bootstrap administrator, made once for its arguments."""
+        key = service, account, region
+        session = self.session(account, region)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = session.client(
+                    service,
+                    endpoint_url=self.url,
+                    config=Config(
+                        retries={"total_max_attempts": 1, "mode": "standard"},
+                        max_pool_connections=32,
+                        parameter_validation=True,
+                        s3={"addressing_style": "path"},
+                    ),
+                )
+            return self._clients[key]
+
+    # --- control --------------------------------------------------------------------------------
+
+    def control(self, name: str, /, **arguments: Any) -> Any:
+        """Does call a function of the control interface."""
+        request = urllib.request.Request(  # noqa: S310  our own server
+            f"{self.url}/_emulator/{name}",
+            data=json.dumps(arguments, default=plain).encode(),
+            headers={"Content-Type": "application/json"},
+            method="POST",
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise ControlError(f"{name}: {json.load(error)['error']}") from None
+
+    def reset(self) -> None:
+        """Does forget everything: resources, findings, faults, delay and the call log."""
+        self.control("reset")
+
+    def calls(
+        self,
+        service: str | None = None,
+        operation: str | None = None,
+        account: str | None = None,
+    ) -> list[Call]:
+        """Finds the AWS requests that the server received, oldest first.
+
+        ``status`` is 0 for a request whose answer was withheld by a fault.
+        """
+        rows = self.control("calls", service=service, operation=operation, account=account)
+        return [Call(**row) for row in rows]
+
+    def clear_calls(self) -> None:
+        self.control("clear_calls")
+
+    def fault(
+        self,
+        service: str,
+        operation: str,
+        *,
+        code: str = "ThrottlingException",
+        status: int = 400,
+        message: str = "Rate exceeded",
+        times: int | None = 1,
+        after: int = 0,
+        kind: str = "error",
+        probability: float = 1.0,
+        seed: int = 0,
+        when: str = "before",
+        account: str | None = None,
+        region: str | None = None,
+        contains: str | None = None,
+        seconds: float = 60.0,
+    ) -> None:
+        """Does make matching calls fail.
+
+        ``service`` is botocore's name of it; ``*`` matches any service or operation.  The first
+        ``after`` matching calls pass, then each of them fails with ``probability``, ``times``
+        times in all (None: for ever).  ``contains`` must appear in the body of the request.
+
+        ``kind`` is ``error`` (answer ``code``), ``timeout`` (no answer until the client gives up,
+        at most ``seconds``) or ``crash`` (the connection closes without an answer).  With
+        ``when='after'`` the call takes effect and only its answer is lost.
+        """
+        self.control(
+            "fault",
+            service=service,
+            operation=operation,
+            code=code,
+            status=status,
+            message=message,
+            times=times,
+            after=after,
+            kind=kind,
+            probability=probability,
+            seed=seed,
+            when=when,
+            account=account,
+            region=region,
+            contains=contains,
+            seconds=seconds,
+        )
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Does list the faults, with how often each matched (``seen``) and struck (``used``)."""
+        found: list[dict[str, Any]] = self.control("faults")
+        return found
+
+    def clear_faults(self) -> None:
+        self.control("clear_faults")
+
+    def delay(self, ms: float) -> None:
+        """Does make every AWS call wait so long before it is answered."""
+        self.control("delay", ms=ms)
+
+    def seed(self, service: str, account: str, region: str, key: str, items: Any) -> None:
+        """Does merge items into a piece of extension state (see each service's module)."""
+        self.control("seed", service=service, account=account, region=region, key=key, items=items)
+
+    # --- Inspector ------------------------------------------------------------------------------
+
+    def add_findings(self, account: str, region: str, findings: list[dict[str, Any]]) -> int:
+        """Does add or replace findings (by ARN), in the shape of ListFindings; returns how many
+        there are.  Timestamps are datetimes, ISO texts or epoch seconds."""
+        return int(self.control("add_findings", account=account, region=region, findings=findings))
+
+    def remove_findings(self, account: str, region: str, arns: list[str]) -> None:
+        self.control("remove_findings", account=account, region=region, arns=arns)
+
+    def set_coverage(self, account: str, region: str, rows: list[dict[str, Any]]) -> None:
+        """Does override or add rows of ListCoverage by resourceId and scanType.
+
+        A row replaces only the members it has; without ``scanType`` it is set for PACKAGE and
+        NETWORK; ``absent=True`` removes it.
+        """
+        self.control("set_coverage", account=account, region=region, rows=rows)
+
+    def set_inspector_status(
+        self,
+        account: str,
+        region: str,
+        ec2: str | None = None,
+        ecr: str | None = None,
+        lambda_: str | None = None,
+        lambda_code: str | None = None,
+    ) -> None:
+        statuses = {"ec2": ec2, "ecr": ecr, "lambda": lambda_, "lambdaCode": lambda_code}
+        self.control(
+            "set_inspector_status",
+            account=account,
+            region=region,
+            statuses={k: v for k, v in statuses.items() if v is not None},
+        )
+
+    # --- Systems Manager ------------------------------------------------------------------------
+
+    def set_agent(self, account: str, region: str, instance_id: str, **fields: Any) -> None:
+        """Does override members of DescribeInstanceInformation for one instance.
+
+        Any field makes the instance managed, ``absent=True`` makes it unmanaged.
+        """
+        self.control(
+            "set_agent", account=account, region=region, instance_id=instance_id, fields=fields
+        )
+
+    def set_patch_state(self, account: str, region: str, instance_id: str, **fields: Any) -> None:
+        """Does set members of DescribeInstancePatchStates for one instance."""
+        self.control(
+            "set_patch_state",
+            account=account,
+            region=region,
+            instance_id=instance_id,
+            fields=fields,
+        )
+
+    def set_command_behaviour(
+        self,
+        account: str,
+        region: str,
+        status: str = "Success",
+        per_instance: dict[str, str] | None = None,
+    ) -> None:
+        """Does choose the status that the next commands reach at once, e.g. InProgress."""
+        self.control(
+            "set_command_behaviour",
+            account=account,
+            region=region,
+            status=status,
+            per_instance=per_instance,
+        )
+
+    def finish_commands(
+        self,
+        account: str,
+        region: str,
+        status: str = "Success",
+        instance_ids: list[str] | None = None,
+    ) -> int:
+        """Does end running invocations, with their effects; returns how many."""
+        return int(
+            self.control(
+                "finish_commands",
+                account=account,
+                region=region,
+                status=status,
+                instance_ids=instance_ids,
+            )
+        )
+
+    # --- events and Lambda ----------------------------------------------------------------------
+
+    def deliver_event(
+        self, account: str, region: str, event: dict[str, Any], bus: str = "default"
+    ) -> int:
+        """Does put an event on a bus as an AWS service would; returns how many rules matched.
+
+        The event has EventBridge's form (``source``, ``detail-type``, ``detail``...); missing
+        members are filled in.
+        """
+        return int(
+            self.control("deliver_event", account=account, region=region, event=event, bus=bus)
+        )
+
+    def fire_schedule(self, account: str, region: str, rule_name: str, bus: str = "default") -> int:
+        """Does run the targets of a schedule rule now; returns how many."""
+        return int(
+            self.control(
+                "fire_schedule", account=account, region=region, rule_name=rule_name, bus=bus
+            )
+        )
+
+    def lambda_results(
+        self, account: str, region: str, function: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Finds finished invocations: function, event, payload or error, log, duration, at."""
+        found: list[dict[str, Any]] = self.control(
+            "lambda_results", account=account, region=region, function=function
+        )
+        return found
+
+    def wait_for_lambda(
+        self, account: str, region: str, function: str, count: int = 1, timeout: float = 60
+    ) -> list[dict[str, Any]]:
+        """Does wait until a function was invoked so often; raises TimeoutError."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.lambda_results(account, region, function)
+            if len(found) >= count:
+                return found
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{function} was invoked {len(found)} of {count} times in {timeout} s"
+                )
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running(
+    iam: bool = False,
+    delay_ms: float = 0,
+    validate: bool = True,
+    port: int = 0,
+    lambda_python: str | None = None,
+) -> Iterator[Emulator]:
+    """Does start a server in a process of its own, and end it afterwards."""
+    command = [sys.executable, "-m", "tests.emulator", "--port", str(port)]
+    command += ["--iam"] if iam else []
+    command += ["--delay-ms", str(delay_ms)] if delay_ms else []
+    command += [] if validate else ["--no-validate"]
+    command += ["--lambda-python", lambda_python] if lambda_python else []
+    dropped = (*NOT_INHERITED, "AWS_ENDPOINT_URL", "MOTO_ACCOUNT_ID")
+    environ = {k: v for k, v in os.environ.items() if k not in dropped}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    try:
+        yield Emulator(wait_until_ready(process, 60))
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def wait_until_ready(process: subprocess.Popen[str], seconds: float) -> str:
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], seconds)[0]:
+        raise TimeoutError(f"the emulator was not ready in {seconds} s")
+    line = process.stdout.readline().strip()
+    if not line.startswith(READY):
+        raise RuntimeError(f"the emulator did not start (exit {process.poll()}): {line!r}")
+    return line.removeprefix(READY)

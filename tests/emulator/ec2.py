@@ -1,0 +1,216 @@
+"""Amazon EC2, where moto differs.
+
+* ``DescribeInstances`` pages by instance (moto pages by reservation) and checks ``MaxResults``.
+* ``RunInstances`` gives the instance profile to every instance of the call (moto: to the first).
+* The security groups of an instance and of its primary interface are one and the same thing.
+* ``GetConsoleScreenshot`` exists.
+* ``RebootInstances`` finishes patches that waited for a reboot.
+* The tags of a resource are looked up, not searched for (in moto a page of instances takes time in
+  proportion to all tags of the region).
+* A snapshot that is shared is visible to the account that it is shared with.
+"""
+
+# Parameters are named as AWS names them.
+# ruff: noqa: N803
+
+from __future__ import annotations
+
+import base64
+import copy
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot
+from moto.ec2.models.elastic_network_interfaces import (
+    NetworkInterface,
+    NetworkInterfaceBackend,
+)
+from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
+
+from tests.emulator import fleet, ssm
+from tests.emulator.kit import Context, backend, fail, fingerprint, operation, page
+
+SCREENSHOT = base64.b64encode(b"\xff\xd8\xff\xe0JFIF-screenshot").decode()
+ALL = 1000
+
+moto_run_instances = InstanceResponse.run_instances
+moto_reboot_instances = InstanceResponse.reboot_instances
+moto_modify_interface = NetworkInterfaceBackend.modify_network_interface_attribute
+moto_modify_groups = InstanceBackend.modify_instance_security_groups
+moto_describe_snapshots = EBSBackend.describe_snapshots
+
+
+@operation("ec2", "GetConsoleScreenshot")
+def get_console_screenshot(
+    context: Context, InstanceId: str, DryRun: bool = False, WakeUp: bool = False
+) -> dict[str, Any]:
+    known = {i.id for i in fleet.instances(context.account, context.region)}
+    if InstanceId not in known:
+        fail("InvalidInstanceID.NotFound", f"The instance ID '{InstanceId}' does not exist")
+    if DryRun:
+        fail("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+    return {"InstanceId": InstanceId, "ImageData": SCREENSHOT}
+
+
+def describe_instances(self: InstanceResponse) -> ActionResult:
+    self.error_on_dryrun()
+    size, token = self._get_param("MaxResults"), self._get_param("NextToken")
+    instance_ids = self._get_param("InstanceIds", [])
+    if instance_ids and size is not None:
+        fail(
+            "InvalidParameterCombination",
+            "The parameter instancesSet cannot be used with the parameter maxResults",
+        )
+    if size is not None and not 5 <= int(size) <= ALL:
+        fail(
+            "InvalidParameterValue",
+            f"Value ( {size} ) for parameter maxResults is invalid. "
+            "Expecting a value between 5 and 1000.",
+        )
+    filters = self._filters_from_querystring()
+    ec2 = self.ec2_backend
+    if instance_ids:
+        reservations = ec2.get_reservations_by_instance_ids(instance_ids, filters=filters)
+        return ActionResult({"Reservations": reservations, "NextToken": None})
+    reservations = ec2.describe_instances(filters=filters)
+    pairs = [(r, instance) for r in reservations for instance in r.instances]
+    # Without MaxResults AWS answers everything it can; we page at 1,000 as it may.
+    query = fingerprint(filters)
+    shown, following = page(pairs, token, int(size or ALL), query, "InvalidNextToken")
+    return ActionResult({"Reservations": regroup(shown), "NextToken": following})
+
+
+def regroup(pairs: Any) -> list[Any]:
+    """Does make reservations that hold only the instances of one page."""
+    parts: dict[str, Any] = {}
+    for reservation, instance in pairs:
+        if reservation.id not in parts:
+            part = copy.copy(reservation)
+            part.instances = []
+            parts[reservation.id] = part
+        parts[reservation.id].instances.append(instance)
+    return list(parts.values())
+
+
+def run_instances(self: InstanceResponse) -> ActionResult:
+    result = moto_run_instances(self)
+    name = self._get_param("IamInstanceProfile.Name")
+    arn = self._get_param("IamInstanceProfile.Arn")
+    if name or arn:
+        known = self.ec2_backend.iam_instance_profile_associations
+        for instance in result.result.instances:
+            if instance.id not in known:
+                self.ec2_backend.associate_iam_instance_profile(
+                    instance_id=instance.id,
+                    iam_instance_profile_name=name,
+                    iam_instance_profile_arn=arn,
+                )
+    return result
+
+
+def reboot_instances(self: InstanceResponse) -> Any:
+    result = moto_reboot_instances(self)
+    ssm.rebooted(self.current_account, self.region, self._get_param("InstanceIds", []))
+    return result
+
+
+# --- security groups of an instance, and of its interfaces --------------------------------------
+
+
+def group_set(self: NetworkInterface) -> list[Any]:
+    """An interface's own groups (moto adds the instance's, so that none can ever be removed)."""
+    return list(self._group_set)
+
+
+def modify_interface(
+    self: NetworkInterfaceBackend, eni_id: str, group_ids: list[str], *args: Any, **kwargs: Any
+) -> None:
+    interface = self.get_network_interface(eni_id)
+    if group_ids:
+        for group_id in group_ids:
+            group = self.get_security_group_from_id(group_id)
+            if group is None:
+                fail("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+            if group.vpc_id != interface.subnet.vpc_id:
+                fail(
+                    "InvalidGroup.NotFound",
+                    f"You have specified two resources that belong to different networks: "
+                    f"{group_id} and {eni_id}",
+                )
+    moto_modify_interface(self, eni_id, group_ids, *args, **kwargs)
+    if group_ids and interface.instance and interface.device_index == 0:
+        interface.instance.security_groups = list(interface._group_set)
+
+
+def modify_groups(self: InstanceBackend, instance_id: str, group_ids: list[str]) -> Any:
+    instance = self.get_instance(instance_id)
+    if len(instance.nics) > 1:
+        fail(
+            "InvalidInstanceID",
+            f"There are multiple interfaces attached to instance '{instance_id}'. Please specify "
+            "an interface ID for the operation instead.",
+        )
+    result = moto_modify_groups(self, instance_id, group_ids)
+    for interface in instance.nics.values():
+        interface._group_set = list(instance.security_groups)
+    return result
+
+
+# --- tags ----------------------------------------------------------------------------------------
+
+
+def get_tags(self: TaggedEC2Resource) -> list[dict[str, str]]:
+    kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(self.id), "")
+    tags = self.ec2_backend.tags.get(self.id, {})
+    return [
+        {"resource_id": self.id, "key": key, "value": value, "resource_type": kind}
+        for key, value in list(tags.items())
+    ]
+
+
+# --- shared snapshots ---------------------------------------------------------------------------
+
+
+def describe_snapshots(
+    self: EBSBackend, snapshot_ids: list[str] | None = None, filters: Any = None
+) -> list[Snapshot]:
+    """Does show a snapshot that another account has shared, when it is asked for by id."""
+    own = set(self.snapshots)
+    account, region = self.account_id, self.region_name
+    foreign = [
+        found
+        for each in snapshot_ids or []
+        if each not in own and (found := find_shared_snapshot(each, account, region))
+    ]
+    if not foreign:
+        return moto_describe_snapshots(self, snapshot_ids, filters)
+    rest = [each for each in snapshot_ids or [] if each in own]
+    return (moto_describe_snapshots(self, rest, filters) if rest else []) + foreign
+
+
+def find_shared_snapshot(snapshot_id: str, account: str, region: str) -> Snapshot | None:
+    from moto.ec2.models import ec2_backends
+
+    for owner in list(ec2_backends):
+        found = backend("ec2", owner, region).snapshots.get(snapshot_id)
+        if found and (
+            account in found.create_volume_permission_userids
+            or "all" in found.create_volume_permission_groups
+        ):
+            shared: Snapshot = found
+            return shared
+    return None
+
+
+def install() -> None:
+    InstanceResponse.describe_instances = describe_instances
+    InstanceResponse.run_instances = run_instances
+    InstanceResponse.reboot_instances = reboot_instances
+    InstanceBackend.modify_instance_security_groups = modify_groups
+    NetworkInterface.group_set = property(group_set)
+    NetworkInterfaceBackend.modify_network_interface_attribute = modify_interface
+    TaggedEC2Resource.get_tags = get_tags
+    EBSBackend.describe_snapshots = describe_snapshots
