@@ -28,7 +28,11 @@ class CustomBuildHook(BuildHookInterface):
         else:
             build_data["force_include"].update({name: name for name in START_UP})
             build_data["force_include"].update(
-                {source: target for source, target in PACKAGE.items() if source != target}
+                {
+                    source: target
+                    for source, target in PACKAGE.items()
+                    if not source.startswith("src/")  # hatchling takes what is there itself
+                }
             )
 
     def link_package(self, farm: Path) -> None:

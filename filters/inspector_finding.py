@@ -114,8 +114,9 @@ class InspectorFinding(SecOpsElement, Filter):
                     "key": {"type": "string", "minLength": 1, "maxLength": 500},
                     **{
                         name: ValueFilter.schema["properties"][name]
-                        for name in ("op", "value", "value_type", "value_regex")
+                        for name in ("op", "value", "value_type")
                     },
+                    "value_regex": {"type": "string", "minLength": 1, "maxLength": 500},
                 },
             },
         },

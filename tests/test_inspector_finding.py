@@ -48,6 +48,20 @@ def test_an_instance_with_a_critical_finding_matches_and_carries_it(emulator, cu
             {},
             {"type": "NETWORK_REACHABILITY"},
         ),
+        (
+            {
+                "attrs": [
+                    {
+                        "key": "packageVulnerabilityDetails.vulnerabilityId",
+                        "value_regex": "CVE-([0-9]+)-",
+                        "value_type": "integer",
+                        "value": 2024,
+                    }
+                ]
+            },
+            {"cve": "CVE-2024-1"},
+            {"cve": "CVE-2023-2024"},
+        ),
         ({"age": {"op": "gt", "days": 30}}, {"age": 31}, {"age": 29}),
         ({"age": {"op": "lt", "days": 30}}, {"age": 29}, {"age": 31}),
         ({"age": {"days": 30}}, {"age": 31}, {"age": 29}),

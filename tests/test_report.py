@@ -396,14 +396,18 @@ def test_severities_are_inspectors() -> None:
 
 
 def test_a_finding_that_two_policies_match_counts_once(output: Tree) -> None:
-    for name in ("one", "two"):
-        with output.run(name=name) as write:
-            write("resources.json", [instance(0, [finding(1), finding(2, "HIGH")])])
+    for name, under in (("one", ""), ("two", "production/eu-west-1")):
+        with output.run(name=name, under=under) as write:
+            own = finding(3, "HIGH") if under else finding(4, "LOW")
+            write("resources.json", [instance(0, [finding(1), finding(2, "HIGH"), own])])
     report = output.report()
-    assert report.severities == {"CRITICAL": 1, "HIGH": 1}
+    assert report.severities == {"CRITICAL": 1, "HIGH": 2, "LOW": 1}
     assert report.matched == 1
     (resource,) = report.gravest
+    assert resource.severities == report.severities
+    assert [found.severity for found in resource.findings] == ["CRITICAL", "HIGH", "HIGH", "LOW"]
     assert resource.policies == ["one", "two"]
+    assert resource.account == "production 222222222222"
 
 
 def test_the_same_id_in_two_accounts_is_two_resources(output: Tree) -> None:

@@ -342,7 +342,7 @@ class FindingStore:
     def __init__(self) -> None:
         self.items: dict[str, Finding] = {}
         self.texts: dict[str, str] = {}
-        self.version = 0
+        self.by_resource: dict[str, dict[str, None]] = {}  # resource id -> ARNs, in order
         self.results: dict[str, list[str]] = {}
 
     def add(self, finding: Finding) -> None:
@@ -351,19 +351,35 @@ class FindingStore:
         problems = find_reply_errors(FINDING_SHAPE, clean)
         if problems:
             raise ValueError(f"finding {finding.get('findingArn')}: {'; '.join(problems)}")
-        self.items[clean["findingArn"]] = clean
-        self.texts[clean["findingArn"]] = json.dumps(clean, separators=(",", ":"))
-        self.changed()
+        arn = clean["findingArn"]
+        self.forget_resources(arn)
+        self.items[arn] = clean
+        self.texts[arn] = json.dumps(clean, separators=(",", ":"))
+        for resource in clean["resources"]:
+            self.by_resource.setdefault(resource["id"], {})[arn] = None
+        self.results = {}
 
     def remove(self, arns: Iterable[str]) -> None:
         for arn in arns:
+            self.forget_resources(arn)
             self.items.pop(arn, None)
             self.texts.pop(arn, None)
-        self.changed()
-
-    def changed(self) -> None:
-        self.version += 1
         self.results = {}
+
+    def forget_resources(self, arn: str) -> None:
+        for resource in self.items.get(arn, {}).get("resources", []):
+            self.by_resource.get(resource["id"], {}).pop(arn, None)
+
+    def of_resource(self, resource_id: str) -> list[Finding]:
+        return [self.items[arn] for arn in list(self.by_resource.get(resource_id, ()))]
+
+    def candidates(self, criteria: dict[str, Any]) -> list[Finding]:
+        """Finds a superset of what can match, through the resource ids where they are given."""
+        wanted = criteria.get("resourceId") or []
+        if not wanted or any(c["comparison"] != "EQUALS" for c in wanted):
+            return list(self.items.values())
+        arns = {arn: None for c in wanted for arn in self.by_resource.get(c["value"], ())}
+        return [self.items[arn] for arn in arns]
 
     def select(
         self, account: str, status: dict[str, str], criteria: dict[str, Any], sort: dict[str, str]
@@ -374,7 +390,7 @@ class FindingStore:
         if key not in results:
             tests = [criterion(k, conditions) for k, conditions in criteria.items() if conditions]
             tests.append(lambda finding: is_scanned(finding, account, status))
-            found = [f for f in self.items.values() if all(test(f) for test in tests)]
+            found = [f for f in self.candidates(criteria) if all(test(f) for test in tests)]
             if sort:
                 sort_findings(found, sort)
             results[key] = [finding["findingArn"] for finding in found]

@@ -529,9 +529,7 @@ def patches_of(account: str, region: str) -> dict[str, dict[str, Any]]:
 def missing_patches(account: str, region: str, instance_id: str) -> int:
     """Does count the vulnerable OS packages that have a fix; one where nothing is known."""
     packages, any_finding = set(), False
-    for finding in inspector2.store_of(account, region).items.values():
-        if instance_id not in inspector2.values_at(finding, "resources[].id"):
-            continue
+    for finding in inspector2.store_of(account, region).of_resource(instance_id):
         any_finding = True
         if finding["status"] != "ACTIVE":
             continue

@@ -50,6 +50,11 @@ class Finding(NamedTuple):
     link: str
 
     @property
+    def key(self) -> str:
+        """Tells it from the other findings of its resource."""
+        return self.arn or self.title
+
+    @property
     def rank(self) -> tuple[int, float]:
         """Sorts the gravest first."""
         return RANKED.index(self.severity), -(self.epss or 0.0)

@@ -53,17 +53,31 @@ class Line:
 
 @dataclass
 class Resource:
-    """A matched resource as it is shown; ``findings`` are its ``TOP`` gravest."""
+    """A matched resource as it is shown, with what all policies found on it.
+
+    ``severities`` counts its findings, ``findings`` are the ``TOP`` gravest of them.
+    """
 
     id: str
     name: str
     kind: str
     account: str
     region: str
-    policies: list[str]
-    severities: Counter[str]
-    findings: list[Finding]
-    evidence: str
+    policies: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    severities: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def add(self, run: Run, facts: str, found: list[Finding]) -> None:
+        """Take in what one run says of the resource."""
+        self.account = max(self.account, label(run), key=len)  # only c7n-org tells the name
+        self.policies = list(dict.fromkeys([*self.policies, run.policy]))
+        self.evidence = list(dict.fromkeys(filter(None, [*self.evidence, facts])))
+        new = [finding for finding in found if hash(finding.key) not in self.seen]
+        self.seen.update(hash(finding.key) for finding in new)
+        self.severities.update(finding.severity for finding in new)
+        self.findings = sorted([*self.findings, *new], key=lambda finding: finding.rank)[:TOP]
 
     @property
     def rank(self) -> tuple[Any, ...]:
@@ -147,42 +161,22 @@ class Report:
         line.not_evaluated = len(unsaid)
         return line
 
-    def _add(self, run: Run, resource: Row) -> None:
-        key = (run.account, run.region, evidence.identity(resource, run.resource))
-        found = list(evidence.findings(resource))
-        severities: Counter[str] = Counter()
+    def _add(self, run: Run, row: Row) -> None:
+        key = (run.account, run.region, evidence.identity(row, run.resource))
+        found = list(evidence.findings(row))
+        self._seen.add(hash(key))
         for finding in found:
-            severities[finding.severity] += 1
-            number = hash((finding.arn or finding.title, key))
+            number = hash((key, finding.key))
             if number not in self._findings:
                 self._findings.add(number)
                 self.severities[finding.severity] += 1
-        self._seen.add(hash(key))
-        known = self._resources.get(key)
-        new = Resource(
-            id=key[2],
-            name=evidence.name(resource),
-            kind=run.resource,
-            account=label(run),
-            region=run.region,
-            policies=[run.policy],
-            severities=severities,
-            findings=sorted(found, key=lambda finding: finding.rank)[:TOP],
-            evidence=evidence.other(resource),
-        )
-        self._resources[key] = new if known is None else _merged(known, new)
+        if key not in self._resources:
+            name = evidence.name(row)
+            self._resources[key] = Resource(key[2], name, run.resource, label(run), run.region)
+        self._resources[key].add(run, evidence.other(row), found)
         if len(self._resources) >= 2 * ROWS:
             by_rank = sorted(self._resources.items(), key=lambda item: item[1].rank)
             self._resources = dict(by_rank[:ROWS])
-
-
-def _merged(known: Resource, new: Resource) -> Resource:
-    """One resource that two policies matched: the graver findings of the two, all evidence."""
-    graver = min(known, new, key=lambda resource: resource.rank)
-    graver.policies = list(dict.fromkeys([*known.policies, *new.policies]))
-    graver.evidence = ", ".join(dict.fromkeys(filter(None, (known.evidence, new.evidence))))
-    graver.name = known.name or new.name
-    return graver
 
 
 def _why(record: Row) -> tuple[str, str, str]:
