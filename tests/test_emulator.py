@@ -19,6 +19,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
@@ -137,13 +138,15 @@ def test_an_unknown_access_key_is_refused(emulator: Emulator) -> None:
     assert code_of(client("s3").list_buckets) == "InvalidAccessKeyId"
 
 
-def test_nobody_chooses_an_account_by_header(emulator: Emulator) -> None:
-    client = emulator.session(ACCOUNT).client("sts", endpoint_url=emulator.url)
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "unsigned"])
+def test_nobody_chooses_an_account_by_header(emulator: Emulator, signed: bool) -> None:
+    emulator.client("s3", OTHER).create_bucket(Bucket="theirs")
+    config = Config(signature_version=None if signed else UNSIGNED)
+    client = emulator.session(ACCOUNT).client("s3", endpoint_url=emulator.url, config=config)
     client.meta.events.register(
-        "before-sign.sts",
-        lambda request, **_: request.headers.add_header("x-moto-account-id", OTHER),
+        "before-call.s3", lambda params, **_: params["headers"].update({"x-moto-account-id": OTHER})
     )
-    assert client.get_caller_identity()["Account"] == ACCOUNT
+    assert client.list_buckets()["Buckets"] == []
 
 
 def test_reset_forgets_everything(emulator: Emulator, inspector: Any, ec2: Any) -> None:
@@ -359,6 +362,7 @@ CRITERIA: dict[str, tuple[dict[str, Any], set[int]]] = {
     "last-from": ({"lastObservedAt": [{"startInclusive": "2024-07-01T00:00:00Z"}]}, {2}),
     "updated-until": ({"updatedAt": [{"endInclusive": "2024-05-11T00:00:00Z"}]}, {0}),
     "port": ({"portRange": [{"beginInclusive": 20, "endInclusive": 22}]}, {2}),
+    "port-below": ({"portRange": [{"beginInclusive": 0, "endInclusive": 21}]}, set()),
     "other-port": ({"portRange": [{"beginInclusive": 23, "endInclusive": 80}]}, set()),
     "protocol": ({"networkProtocol": equals("TCP")}, {2}),
     "package": ({"vulnerablePackages": [{"name": equals("xz")[0]}]}, {0}),
@@ -476,6 +480,14 @@ def test_an_administrator_sees_what_is_seeded_in_its_account(emulator: Emulator)
     seen = emulator.client("inspector2", ACCOUNT, REGION).list_findings()["findings"]
     assert [finding["awsAccountId"] for finding in seen] == [OTHER]
     assert emulator.client("inspector2", OTHER, REGION).list_findings()["findings"] == []
+
+
+def test_a_disabled_administrator_sees_nothing(emulator: Emulator, inspector: Any) -> None:
+    emulator.add_findings(ACCOUNT, REGION, [package_finding(OTHER, REGION, I1, XZ)])
+    inspector.disable(resourceTypes=["EC2"])
+    assert len(inspector.list_findings()["findings"]) == 1
+    inspector.disable(resourceTypes=["ECR", "LAMBDA"])
+    assert inspector.list_findings()["findings"] == []
 
 
 def test_finding_details_come_with_errors_for_unknown_arns(

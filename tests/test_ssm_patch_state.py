@@ -42,12 +42,12 @@ LATER = (datetime.now(timezone.utc) + timedelta(days=1)).isoformat()
         ),
         ({"other": {"value": 9}}, {"InstalledOtherCount": 9}, {"InstalledOtherCount": 8}),
         (
-            {"critical_non_compliant": {"value": 1}},
+            {"critical-non-compliant": {"value": 1}},
             {"CriticalNonCompliantCount": 1},
             {"CriticalNonCompliantCount": 0},
         ),
         (
-            {"security_non_compliant": {"op": "ne", "value": 0}},
+            {"security-non-compliant": {"op": "ne", "value": 0}},
             {"SecurityNonCompliantCount": 1},
             {"SecurityNonCompliantCount": 0},
         ),

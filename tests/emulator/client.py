@@ -62,13 +62,13 @@ MODELS = create_loader()
 
 
 def share_models(session: boto3.Session) -> boto3.Session:
-    """Does let all sessions of this process share the parsed service models, which are slow."""
+    """Lets all sessions of this process share the parsed service models, which are slow."""
     session._session.register_component("data_loader", MODELS)
     return session
 
 
 def plain(value: Any) -> Any:
-    """Does make a value fit for JSON: datetimes become ISO texts; naive ones are UTC."""
+    """Makes a value fit for JSON: datetimes become ISO texts; naive ones are UTC."""
     if isinstance(value, datetime.datetime):
         if value.tzinfo is None:
             value = value.replace(tzinfo=datetime.timezone.utc)
@@ -88,7 +88,7 @@ class Emulator:
     # --- acting as an account -------------------------------------------------------------------
 
     def credentials(self, account: str = FIRST_ACCOUNT) -> dict[str, str]:
-        """Does return the key of an account's bootstrap administrator; any account id works."""
+        """Returns the key of an account's bootstrap administrator; any account id works."""
         if len(account) != 12 or not account.isdigit():
             raise ValueError(f"an account id has 12 digits, not {account!r}")
         return {
@@ -97,7 +97,7 @@ class Emulator:
         }
 
     def environ(self, account: str = FIRST_ACCOUNT, region: str = FIRST_REGION) -> dict[str, str]:
-        """Does return a whole environment for a subprocess that acts in an account."""
+        """Returns a whole environment for a subprocess that acts in an account."""
         key = self.credentials(account)
         kept = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
         return {
@@ -113,7 +113,7 @@ class Emulator:
         }
 
     def session(self, account: str = FIRST_ACCOUNT, region: str = FIRST_REGION) -> boto3.Session:
-        """Does return a session of the bootstrap administrator.
+        """Returns a session of the bootstrap administrator.
 
         Its clients reach the emulator when AWS_ENDPOINT_URL is set or ``endpoint_url`` is given;
         ``client`` needs neither.
@@ -126,7 +126,7 @@ class Emulator:
             return self._sessions[key]
 
     def client(self, service: str, account: str = FIRST_ACCOUNT, region: str = FIRST_REGION) -> Any:
-        """Does return a client of the bootstrap administrator, made once for its arguments."""
+        """Returns a client of the bootstrap administrator, made once for its arguments."""
         key = service, account, region
         session = self.session(account, region)
         with self._lock:
@@ -146,7 +146,7 @@ class Emulator:
     # --- control --------------------------------------------------------------------------------
 
     def control(self, name: str, /, **arguments: Any) -> Any:
-        """Does call a function of the control interface."""
+        """Calls a function of the control interface."""
         request = urllib.request.Request(  # noqa: S310  our own server
             f"{self.url}/_emulator/{name}",
             data=json.dumps(arguments, default=plain).encode(),
@@ -160,7 +160,7 @@ class Emulator:
             raise ControlError(f"{name}: {json.load(error)['error']}") from None
 
     def reset(self) -> None:
-        """Does forget everything: resources, findings, faults, delay and the call log."""
+        """Forgets everything: resources, findings, faults, delay and the call log."""
         self.control("reset")
 
     def calls(
@@ -198,7 +198,7 @@ class Emulator:
         contains: str | None = None,
         seconds: float = 60.0,
     ) -> None:
-        """Does make matching calls fail.
+        """Makes matching calls fail.
 
         ``service`` is botocore's name of it; ``*`` matches any service or operation.  The first
         ``after`` matching calls pass, then each of them fails with ``probability``, ``times``
@@ -228,7 +228,7 @@ class Emulator:
         )
 
     def faults(self) -> list[dict[str, Any]]:
-        """Does list the faults, with how often each matched (``seen``) and struck (``used``)."""
+        """Lists the faults, with how often each matched (``seen``) and struck (``used``)."""
         found: list[dict[str, Any]] = self.control("faults")
         return found
 
@@ -236,17 +236,17 @@ class Emulator:
         self.control("clear_faults")
 
     def delay(self, ms: float) -> None:
-        """Does make every AWS call wait so long before it is answered."""
+        """Makes every AWS call wait so long before it is answered."""
         self.control("delay", ms=ms)
 
     def seed(self, service: str, account: str, region: str, key: str, items: Any) -> None:
-        """Does merge items into a piece of extension state (see each service's module)."""
+        """Merges items into a piece of extension state (see each service's module)."""
         self.control("seed", service=service, account=account, region=region, key=key, items=items)
 
     # --- Inspector ------------------------------------------------------------------------------
 
     def add_findings(self, account: str, region: str, findings: list[dict[str, Any]]) -> int:
-        """Does add or replace findings (by ARN), in the shape of ListFindings; returns how many
+        """Adds or replace findings (by ARN), in the shape of ListFindings; returns how many
         there are.  Timestamps are datetimes, ISO texts or epoch seconds."""
         return int(self.control("add_findings", account=account, region=region, findings=findings))
 
@@ -254,7 +254,7 @@ class Emulator:
         self.control("remove_findings", account=account, region=region, arns=arns)
 
     def set_coverage(self, account: str, region: str, rows: list[dict[str, Any]]) -> None:
-        """Does override or add rows of ListCoverage by resourceId and scanType.
+        """Overrides or add rows of ListCoverage by resourceId and scanType.
 
         A row replaces only the members it has; without ``scanType`` it is set for PACKAGE and
         NETWORK; ``absent=True`` removes it.
@@ -281,7 +281,7 @@ class Emulator:
     # --- Systems Manager ------------------------------------------------------------------------
 
     def set_agent(self, account: str, region: str, instance_id: str, **fields: Any) -> None:
-        """Does override members of DescribeInstanceInformation for one instance.
+        """Overrides members of DescribeInstanceInformation for one instance.
 
         Any field makes the instance managed, ``absent=True`` makes it unmanaged.
         """
@@ -290,7 +290,7 @@ class Emulator:
         )
 
     def set_patch_state(self, account: str, region: str, instance_id: str, **fields: Any) -> None:
-        """Does set members of DescribeInstancePatchStates for one instance."""
+        """Sets members of DescribeInstancePatchStates for one instance."""
         self.control(
             "set_patch_state",
             account=account,
@@ -306,7 +306,7 @@ class Emulator:
         status: str = "Success",
         per_instance: dict[str, str] | None = None,
     ) -> None:
-        """Does choose the status that the next commands reach at once, e.g. InProgress."""
+        """Chooses the status that the next commands reach at once, e.g. InProgress."""
         self.control(
             "set_command_behaviour",
             account=account,
@@ -322,7 +322,7 @@ class Emulator:
         status: str = "Success",
         instance_ids: list[str] | None = None,
     ) -> int:
-        """Does end running invocations, with their effects; returns how many."""
+        """Ends running invocations, with their effects; returns how many."""
         return int(
             self.control(
                 "finish_commands",
@@ -338,7 +338,7 @@ class Emulator:
     def deliver_event(
         self, account: str, region: str, event: dict[str, Any], bus: str = "default"
     ) -> int:
-        """Does put an event on a bus as an AWS service would; returns how many rules matched.
+        """Puts an event on a bus as an AWS service would; returns how many rules matched.
 
         The event has EventBridge's form (``source``, ``detail-type``, ``detail``...); missing
         members are filled in.
@@ -348,7 +348,7 @@ class Emulator:
         )
 
     def fire_schedule(self, account: str, region: str, rule_name: str, bus: str = "default") -> int:
-        """Does run the targets of a schedule rule now; returns how many."""
+        """Runs the targets of a schedule rule now; returns how many."""
         return int(
             self.control(
                 "fire_schedule", account=account, region=region, rule_name=rule_name, bus=bus
@@ -367,7 +367,7 @@ class Emulator:
     def wait_for_lambda(
         self, account: str, region: str, function: str, count: int = 1, timeout: float = 60
     ) -> list[dict[str, Any]]:
-        """Does wait until a function was invoked so often; raises TimeoutError."""
+        """Waits until a function was invoked so often; raises TimeoutError."""
         deadline = time.monotonic() + timeout
         while True:
             found = self.lambda_results(account, region, function)
@@ -388,7 +388,7 @@ def running(
     port: int = 0,
     lambda_python: str | None = None,
 ) -> Iterator[Emulator]:
-    """Does start a server in a process of its own, and end it afterwards."""
+    """Starts a server in a process of its own, and end it afterwards."""
     command = [sys.executable, "-m", "tests.emulator", "--port", str(port)]
     command += ["--iam"] if iam else []
     command += ["--delay-ms", str(delay_ms)] if delay_ms else []

@@ -11,7 +11,7 @@ def now() -> datetime.datetime:
 
 
 def to_epoch(value: Any) -> float:
-    """Does convert a datetime, an ISO text or a number to epoch seconds; naive means UTC."""
+    """Converts a datetime, an ISO text or a number to epoch seconds; naive means UTC."""
     if isinstance(value, (int, float)):
         return float(value)
     if isinstance(value, str):
@@ -26,6 +26,6 @@ def to_datetime(value: Any) -> datetime.datetime:
 
 
 def iso(value: Any = None, timespec: str = "seconds") -> str:
-    """Does return e.g. ``2024-05-01T12:00:00Z``; of the present without a value."""
+    """Returns e.g. ``2024-05-01T12:00:00Z``; of the present without a value."""
     moment = now() if value is None else to_datetime(value)
     return moment.isoformat(timespec=timespec).replace("+00:00", "Z")

@@ -12,7 +12,7 @@ from tests.emulator.server import Emulator, Fault
 
 
 def call(emulator: Emulator, name: str, arguments: dict[str, Any]) -> Any:
-    """Does run one control function; unknown names and arguments are refused."""
+    """Runs one control function; unknown names and arguments are refused."""
     if name not in FUNCTIONS:
         raise ValueError(f"no control function {name!r}; there are {sorted(FUNCTIONS)}")
     return FUNCTIONS[name](emulator, **arguments)
@@ -63,7 +63,7 @@ def delay(emulator: Emulator, ms: float) -> None:
 
 
 def seed(emulator: Emulator, service: str, account: str, region: str, key: str, items: Any) -> None:
-    """Does merge items into a piece of extension state: a dict, or a list that is appended."""
+    """Merges items into a piece of extension state: a dict, or a list that is appended."""
     home = state(service, account, region, key, type(items))
     if isinstance(home, list):
         home.extend(items)

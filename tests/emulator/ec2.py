@@ -84,7 +84,7 @@ def describe_instances(self: InstanceResponse) -> ActionResult:
 
 
 def regroup(pairs: Any) -> list[Any]:
-    """Does make reservations that hold only the instances of one page."""
+    """Makes reservations that hold only the instances of one page."""
     parts: dict[str, Any] = {}
     for reservation, instance in pairs:
         if reservation.id not in parts:
@@ -177,7 +177,7 @@ def get_tags(self: TaggedEC2Resource) -> list[dict[str, str]]:
 def describe_snapshots(
     self: EBSBackend, snapshot_ids: list[str] | None = None, filters: Any = None
 ) -> list[Snapshot]:
-    """Does show a snapshot that another account has shared, when it is asked for by id."""
+    """Shows a snapshot that another account has shared, when it is asked for by id."""
     own = set(self.snapshots)
     account, region = self.account_id, self.region_name
     foreign = [

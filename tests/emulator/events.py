@@ -32,7 +32,7 @@ moto_put_events = EventsHandler.put_events
 
 
 def complete(account: str, region: str, event: Event) -> Event:
-    """Does fill in what every event has."""
+    """Fills in what every event has."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -48,7 +48,7 @@ def complete(account: str, region: str, event: Event) -> Event:
 
 
 def deliver(account: str, region: str, event: Event, bus: str = "default") -> int:
-    """Does put an event on a bus, any source allowed; returns how many rules matched."""
+    """Puts an event on a bus, any source allowed; returns how many rules matched."""
     backend = events_backends[account][region]
     name = bus.rsplit("/", 1)[-1]
     return dispatch(backend.describe_event_bus(name), complete(account, region, event), 0)
@@ -76,7 +76,7 @@ def matches(rule: Rule, event: Event) -> bool:
 
 
 def spread(value: Any, pattern: Any) -> Iterator[Any]:
-    """Does yield the value with one object in place of each list of objects in the pattern."""
+    """Yields the value with one object in place of each list of objects in the pattern."""
     if not isinstance(pattern, dict):
         yield value
     elif isinstance(value, list):
@@ -91,7 +91,7 @@ def spread(value: Any, pattern: Any) -> Iterator[Any]:
 
 
 def send_to_targets(self: Rule, original_event: Any, transform_input: bool = True) -> None:
-    """Does replace moto's delivery; the state of the rule counts, as on AWS."""
+    """Replaces moto's delivery; the state of the rule counts, as on AWS."""
     event = dict(original_event)
     if "archive-arn" in event or event.get("replay-name"):
         moto_send_to_targets(self, original_event, transform_input)
@@ -107,7 +107,7 @@ def send_to_targets(self: Rule, original_event: Any, transform_input: bool = Tru
 
 
 def shape_input(target: dict[str, Any], event: Event, rule: Rule) -> str:
-    """Does make the text that a target gets: Input, InputPath, InputTransformer or the event."""
+    """Makes the text that a target gets: Input, InputPath, InputTransformer or the event."""
     if target.get("Input") is not None:
         return str(target["Input"])
     if target.get("InputPath"):
@@ -126,7 +126,7 @@ def value_at(path: str, event: Event) -> Any:
 
 
 def transform(transformer: dict[str, Any], event: Event, rule: Rule) -> str:
-    """Does fill an input template.
+    """Fills an input template.
 
     A variable inside quotation marks is inserted as text, outside of them as JSON; a path that
     matches nothing gives an empty text or null.
@@ -238,7 +238,7 @@ def to_log_group(
 def to_bus(
     account: str, region: str, resource: str, target: Any, event: Event, rule: Rule, hops: int
 ) -> None:
-    """Does forward the event as it is: it keeps its account, region, id and time."""
+    """Forwards the event as it is: it keeps its account, region, id and time."""
     if not resource.startswith("event-bus/"):
         raise NotImplementedError(f"event target {target['Arn']}")
     if hops < MAX_HOPS:
@@ -257,7 +257,7 @@ SENDERS: dict[str, Callable[..., None]] = {
 
 
 def put_events(self: EventsHandler) -> str:
-    """Does refuse sources that begin with ``aws.``, entry by entry."""
+    """Refuses sources that begin with ``aws.``, entry by entry."""
     entries = self._get_param("Entries") or []
     refused = {
         number: {
@@ -277,7 +277,7 @@ def put_events(self: EventsHandler) -> str:
 
 
 def fire_schedule(account: str, region: str, rule_name: str, bus: str = "default") -> int:
-    """Does run the targets of a schedule rule."""
+    """Runs the targets of a schedule rule."""
     backend = events_backends[account][region]
     rule = backend.describe_event_bus(bus).rules.get(rule_name)
     if rule is None:

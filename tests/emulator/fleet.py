@@ -12,7 +12,7 @@ from tests.emulator.kit import backend, state
 
 
 def instances(account: str, region: str) -> list[Any]:
-    """Does list moto's instances, terminated ones included."""
+    """Lists moto's instances, terminated ones included."""
     reservations = list(backend("ec2", account, region).reservations.values())
     return [instance for reservation in reservations for instance in reservation.instances]
 
@@ -22,7 +22,7 @@ def tags_of(instance: Any) -> dict[str, str]:
 
 
 def agents(account: str, region: str) -> dict[str, dict[str, Any]]:
-    """Does return what a test has set about agents, by instance id."""
+    """Returns what a test has set about agents, by instance id."""
     found: dict[str, dict[str, Any]] = state("ssm", account, region, "agents")
     return found
 
@@ -42,7 +42,7 @@ def is_managed(account: str, region: str, instance: Any) -> bool:
 
 
 def managed(account: str, region: str) -> dict[str, Any]:
-    """Does return the managed instances by id."""
+    """Returns the managed instances by id."""
     return {i.id: i for i in instances(account, region) if is_managed(account, region, i)}
 
 

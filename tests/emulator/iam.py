@@ -56,7 +56,7 @@ Statements = list[Any]
 
 
 def enforce(asked: Asked, caller: Caller) -> Answer | None:
-    """Does answer a refusal, or None when the caller may go on."""
+    """Answers a refusal, or None when the caller may go on."""
     action = action_of(asked)
     if action in ALWAYS_ALLOWED:
         return None
@@ -158,7 +158,7 @@ def service_control_policies(account: str) -> Iterator[list[Statements]]:
 
 
 def trusted(asked: Asked, caller: Caller) -> bool:
-    """Does say whether the role's trust policy lets the caller in."""
+    """Says whether the role's trust policy lets the caller in."""
     params = parameters(asked)
     role = find_role(params.get("RoleArn", ""))
     if role is None:
@@ -383,7 +383,7 @@ BY_TRUST = ""  # a role's trust policy gives no reason away
 
 
 def deny(asked: Asked, caller: Caller, action: str, resource: str, why: str) -> Answer:
-    """Does write the refusal as the service would."""
+    """Writes the refusal as the service would."""
     message = (
         f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
         f"{why.format(action=action)}"

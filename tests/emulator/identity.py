@@ -81,7 +81,7 @@ KEYS = Keys()
 
 
 def identify(asked: Asked) -> Caller | Answer | None:
-    """Does name the caller; None for an unsigned request, an answer for a refused one."""
+    """Names the caller; None for an unsigned request, an answer for a refused one."""
     if not asked.signed:
         return None
     key = asked.access_key
@@ -140,7 +140,7 @@ def get_caller_identity(self: STSBackend, access_key_id: str, region: str) -> tu
 
 
 def assume_role(self: TokenResponse) -> ActionResult:
-    """Does refuse a role that does not exist, which moto hands out all the same."""
+    """Refuses a role that does not exist, which moto hands out all the same."""
     arn = str(self._get_param("RoleArn"))
     if not find_role(arn):
         key = self.get_access_key()

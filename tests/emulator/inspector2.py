@@ -85,7 +85,7 @@ def overall(status: dict[str, str]) -> str:
 def split_accounts(
     context: Context, account_ids: Iterable[str]
 ) -> tuple[list[str], list[dict[str, str]]]:
-    """Does separate the accounts that the caller may act on: itself and its members."""
+    """Separates the accounts that the caller may act on: itself and its members."""
     members = context.backend().members
     allowed, refused = [], []
     for account in list(account_ids) or [context.account]:
@@ -235,7 +235,7 @@ def compares(condition: dict[str, str], value: Any) -> bool:
 
 
 def match_strings(conditions: list[dict[str, str]], values: list[Any]) -> bool:
-    """Does apply the string conditions of one key.
+    """Applies the string conditions of one key.
 
     EQUALS and PREFIX widen: one of them must hold.  NOT_EQUALS narrows: each must hold.
     """
@@ -258,7 +258,7 @@ def match_ranges(conditions: list[dict[str, Any]], values: list[Any], low: str, 
 
 
 def match_ports(conditions: list[dict[str, int]], finding: Finding) -> bool:
-    """Does match when the finding's open ports and the wanted range have a port in common."""
+    """Matches when the finding's open ports and the wanted range have a port in common."""
     return any(
         opened["begin"] <= c.get("endInclusive", 65535)
         and c.get("beginInclusive", 0) <= opened["end"]
@@ -276,7 +276,7 @@ def match_tags(conditions: list[dict[str, str]], tag_sets: list[dict[str, str]])
 
 
 def match_packages(conditions: list[dict[str, Any]], finding: Finding) -> bool:
-    """Does match when one package satisfies every member of one condition."""
+    """Matches when one package satisfies every member of one condition."""
 
     def satisfies(package: dict[str, Any], condition: dict[str, Any]) -> bool:
         for key, test in condition.items():
@@ -293,7 +293,7 @@ def match_packages(conditions: list[dict[str, Any]], finding: Finding) -> bool:
 
 
 def criterion(key: str, conditions: list[Any]) -> Test:
-    """Does compile one key of FilterCriteria; a key we do not know is refused, never ignored."""
+    """Compiles one key of FilterCriteria; a key we do not know is refused, never ignored."""
     if key in STRING_KEYS:
         path = STRING_KEYS[key]
         return lambda finding: match_strings(conditions, values_at(finding, path))
@@ -346,7 +346,7 @@ class FindingStore:
         self.results: dict[str, list[str]] = {}
 
     def add(self, finding: Finding) -> None:
-        """Does add a finding, or replace the one with the same ARN."""
+        """Adds a finding, or replace the one with the same ARN."""
         clean = with_epochs(FINDING_SHAPE, finding)
         problems = find_reply_errors(FINDING_SHAPE, clean)
         if problems:
@@ -398,7 +398,7 @@ class FindingStore:
 
 
 def with_epochs(shape: Any, value: Any) -> Any:
-    """Does copy a value with its timestamps as epoch seconds, the form on the wire."""
+    """Copies a value with its timestamps as epoch seconds, the form on the wire."""
     if value is None:
         return None
     kind = shape.type_name
@@ -414,7 +414,7 @@ def with_epochs(shape: Any, value: Any) -> Any:
 
 
 def is_scanned(finding: Finding, account: str, status: dict[str, str]) -> bool:
-    """Does say whether scanning of the finding's resource type is on, for the caller's own."""
+    """Says whether scanning of the finding's resource type is on, for the caller's own."""
     if finding["awsAccountId"] != account:
         return True
     kinds = [SCANNED_BY.get(r["type"]) for r in finding["resources"]]
@@ -702,7 +702,7 @@ def lambda_rows(context: Context) -> Iterable[Row]:
 
 
 def coverage_rows(context: Context) -> list[Row]:
-    """Does derive the rows from what exists, then apply what a test has set."""
+    """Derives the rows from what exists, then apply what a test has set."""
     status = status_of(context.account, context.region)
     rows: dict[tuple[str, str], Row] = {}
     derived: list[Row] = []
@@ -767,7 +767,7 @@ def list_coverage(
 
 
 def set_coverage(account: str, region: str, rows: list[Row]) -> None:
-    """Does override rows; one without a scan type is set for PACKAGE and for NETWORK."""
+    """Overrides rows; one without a scan type is set for PACKAGE and for NETWORK."""
     overrides = state(SERVICE, account, region, "coverage")
     for row in rows:
         kinds = [row["scanType"]] if "scanType" in row else ["PACKAGE", "NETWORK"]

@@ -5,20 +5,26 @@ gives its route, parses its request and serialises its reply.  The request is ch
 limits of the model (list lengths, enums, ranges) as AWS does, and the reply is checked against
 the output shape, so that an extension cannot invent a field.
 
-This package replaces private names of moto; all such places import ``MOTO_VERSION`` or live next
-to a function of this module, and ``check_moto_version`` refuses to run with any other version:
+This package replaces private names of moto. They are listed here, and ``check_moto_version``
+refuses to run with another version, in which they may have changed:
 
-==================  ===============================================================================
-module              what it replaces
-==================  ===============================================================================
-``kit``             adds methods to ``moto.<service>.responses.*Response`` and routes to ``urls``
-``ec2``             ``InstanceResponse.describe_instances``, ``run_instances``; security-group views
-``identity``        ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
-``lambdas``         ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
-``events``          ``Rule.send_to_targets``, ``EventsHandler.put_events``
-``iam``             reads policies through ``moto.iam.access_control``
-``guardduty``       ``GuardDutyBackend.create_detector``
-==================  ===============================================================================
+================  ================================================================================
+module            what it replaces or reads
+================  ================================================================================
+``kit``           adds methods to ``moto.<service>.responses.*Response`` and routes to ``urls``
+``ec2``           ``InstanceResponse.describe_instances``, ``run_instances``, ``reboot_instances``;
+                  ``InstanceBackend.modify_instance_security_groups``;
+                  ``NetworkInterface.group_set``;
+                  ``NetworkInterfaceBackend.modify_network_interface_attribute``;
+                  ``TaggedEC2Resource.get_tags``; ``EBSBackend.describe_snapshots``
+``events``        ``Rule.send_to_targets``, ``EventsHandler.put_events``
+``guardduty``     ``GuardDutyBackend.create_detector``
+``iam``           reads users, roles and policies of ``iam_backends``
+``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
+``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
+``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
+``wire``          moto's request routers and error serialisers
+================  ================================================================================
 """
 
 from __future__ import annotations
@@ -65,7 +71,7 @@ class Settings:
 
 
 def check_moto_version() -> None:
-    """Does refuse to start with a moto whose private names we do not know."""
+    """Refuses to start with a moto whose private names we do not know."""
     found = importlib.metadata.version("moto")
     if found != MOTO_VERSION:
         raise RuntimeError(
@@ -85,12 +91,12 @@ ServiceError.__module__ = "emulator"
 
 
 def fail(code: str, message: str) -> NoReturn:
-    """Does answer the running request with an AWS error."""
+    """Answers the running request with an AWS error."""
     raise ServiceError(code, message)
 
 
 def backend(service: str, account: str, region: str) -> Any:
-    """Does return moto's backend, the home of all state."""
+    """Returns moto's backend, the home of all state."""
     return get_backend(service)[account][region]
 
 
@@ -101,7 +107,7 @@ def state(
     key: str,
     factory: Callable[[], Any] = dict,
 ) -> Any:
-    """Does return a named piece of extension state; a reset of moto clears it."""
+    """Returns a named piece of extension state; a reset of moto clears it."""
     home = backend(service, account, region).__dict__
     name = f"emulator_{key}"
     if name not in home:
@@ -146,13 +152,13 @@ class RawReply:
 
 
 def response_class(service: str) -> Any:
-    """Does return moto's response class of a service."""
+    """Returns moto's response class of a service."""
     package, name = RESPONSES[service]
     return getattr(importlib.import_module(f"{package}.responses"), name)
 
 
 def operation(service: str, name: str) -> Callable[[Handler], Handler]:
-    """Does add or replace one operation of a service.
+    """Adds or replace one operation of a service.
 
     The function gets a ``Context`` and the request's parameters by name; it returns the reply as
     a dict, or a ``RawReply``.  A name that the service model lacks raises at import.
@@ -189,7 +195,7 @@ def operation(service: str, name: str) -> Callable[[Handler], Handler]:
 
 
 def add_route(service: str, request_uri: str, cls: Any) -> None:
-    """Does make moto's Flask application serve the path of a REST operation."""
+    """Makes moto's Flask application serve the path of a REST operation."""
     path = request_uri.split("?")[0]
     if path in ("/", ""):
         return
@@ -206,7 +212,7 @@ def page(
     query: str = "",
     code: str = "ValidationException",
 ) -> tuple[Sequence[T], str | None]:
-    """Does return one page and the token of the next one.
+    """Returns one page and the token of the next one.
 
     A token belongs to one query: used with other parameters it is refused, as on AWS.
     """
@@ -228,10 +234,10 @@ def page(
 
 
 def fingerprint(*values: Any) -> str:
-    """Does return a text that is equal for equal values, to bind a paging token to a query."""
+    """Returns a text that is equal for equal values, to bind a paging token to a query."""
     return json.dumps(values, sort_keys=True, default=str)
 
 
 def without_none(**values: Any) -> dict[str, Any]:
-    """Does return the values that are not None."""
+    """Returns the values that are not None."""
     return {key: value for key, value in values.items() if value is not None}

@@ -90,7 +90,7 @@ def closure(name: str) -> list[str]:
 
 @functools.cache
 def runtime_path() -> Path:
-    """Does build, once in a process, a folder with boto3 and its dependencies only."""
+    """Builds, once in a process, a folder with boto3 and its dependencies only."""
     home = Path(tempfile.mkdtemp(prefix="lambda-runtime-"))
     import atexit
 
@@ -115,7 +115,7 @@ def run_handler(
     python: str | None = None,
     context: dict[str, Any] | None = None,
 ) -> Result:
-    """Does run ``handler`` of an unzipped archive with only the given environment."""
+    """Runs ``handler`` of an unzipped archive with only the given environment."""
     name = (environ or {}).get("AWS_LAMBDA_FUNCTION_NAME", "function")
     request_id = str(uuid.uuid4())
     full_context = {

@@ -56,7 +56,7 @@ HISTORY = History()
 
 
 def forget() -> None:
-    """Does forget the invocations, including those that are still running."""
+    """Forgets the invocations, including those that are still running."""
     with HISTORY.lock:
         HISTORY.generation += 1
         HISTORY.finished = []
@@ -95,7 +95,7 @@ def role_credentials(role_arn: str, function_name: str, region: str) -> dict[str
 
 
 def execute(account: str, region: str, function: Any, event: Any) -> Result:
-    """Does run one function and keep what it gave."""
+    """Runs one function and keep what it gave."""
     generation = HISTORY.generation
     environ = {
         **{key: str(value) for key, value in function.environment_vars.items()},
@@ -140,7 +140,7 @@ def execute(account: str, region: str, function: Any, event: Any) -> Result:
 
 
 def start(account: str, region: str, name: str, event: Any, qualifier: str | None = None) -> None:
-    """Does invoke a function asynchronously."""
+    """Invokes a function asynchronously."""
     function = lambda_simple_backends[account][region].get_function(name, qualifier)
     thread = threading.Thread(target=execute, args=(account, region, function, event), daemon=True)
     thread.start()
@@ -154,7 +154,7 @@ def invoke(
     headers: Any,
     response_headers: Any,
 ) -> bytes:
-    """Does replace moto's echo of the payload."""
+    """Replaces moto's echo of the payload."""
     function = self.get_function(function_name, qualifier)
     text = body.decode() if isinstance(body, bytes) else body
     try:
@@ -175,7 +175,7 @@ moto_invoke = LambdaResponse.invoke
 
 
 def invoke_response(self: LambdaResponse) -> Any:
-    """Does answer an asynchronous or dry-run invocation without waiting for the function."""
+    """Answers an asynchronous or dry-run invocation without waiting for the function."""
     kind = self.headers.get("X-Amz-Invocation-Type")
     if kind not in ("Event", "DryRun"):
         return moto_invoke(self)

@@ -186,7 +186,7 @@ def package_finding(
     details: dict[str, Any] | None = None,
     **members: Any,
 ) -> dict[str, Any]:
-    """Does make a package vulnerability in the shape of ListFindings; ``members`` replace."""
+    """Makes a package vulnerability in the shape of ListFindings; ``members`` replace."""
     v = vulnerability
     package: dict[str, Any] = {
         "name": v.package,
@@ -252,7 +252,7 @@ def network_finding(
     details: dict[str, Any] | None = None,
     **members: Any,
 ) -> dict[str, Any]:
-    """Does make a network reachability finding for one open TCP port."""
+    """Makes a network reachability finding for one open TCP port."""
     return {
         "awsAccountId": account,
         "findingArn": finding_arn(account, region, instance_id, "port", port),
@@ -295,7 +295,7 @@ FindingMaker = Callable[[str, str, str, int, dict[str, Any]], list[dict[str, Any
 def default_findings(
     account: str, region: str, instance_id: str, number: int, details: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Does give a vulnerable instance four CVEs and, every other time, an open port 22.
+    """Gives a vulnerable instance four CVEs and, every other time, an open port 22.
 
     The choice depends on account, region and number only, so that a run repeats itself; the first
     one is always critical with a fix.
@@ -345,7 +345,7 @@ def create_role(
     trust_policy: str,
     policy: dict[str, Any] | None = None,
 ) -> str:
-    """Does create a role with one inline policy; returns its ARN."""
+    """Creates a role with one inline policy; returns its ARN."""
     iam = emulator.client("iam", account)
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust_policy)
     iam.put_role_policy(
@@ -355,7 +355,7 @@ def create_role(
 
 
 def create_profile(emulator: Emulator, account: str, name: str = PROFILE) -> None:
-    """Does create the instance profile that makes instances managed."""
+    """Creates the instance profile that makes instances managed."""
     iam = emulator.client("iam", account)
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust(Service="ec2.amazonaws.com"))
     iam.create_instance_profile(InstanceProfileName=name)
@@ -386,7 +386,7 @@ def build(
     findings: FindingMaker | None = default_findings,
     scenarios: Sequence[str] | None = None,
 ) -> Organisation:
-    """Does create roles, networks, instances and findings in every account and region.
+    """Creates roles, networks, instances and findings in every account and region.
 
     The first account is the management account, which every ``role`` trusts.  Of the instances
     in a region the last three are ``clean`` (managed, no finding), ``unmanaged`` (no instance
@@ -470,7 +470,7 @@ def populate(
     findings_per_instance: int = 5,
     role: str | None = "CloudCustodian",
 ) -> list[str]:
-    """Does create a large fleet quickly, for benchmarks; returns the instance ids.
+    """Creates a large fleet quickly, for benchmarks; returns the instance ids.
 
     All instances are managed and alike; each gets the first ``findings_per_instance`` CVEs of the
     catalogue.  The role is created when the account does not have it yet.
@@ -523,7 +523,7 @@ def populate_all(
     instances: int,
     findings_per_instance: int = 5,
 ) -> dict[tuple[str, str], list[str]]:
-    """Does populate many accounts and regions; returns the ids by (account, region)."""
+    """Populates many accounts and regions; returns the ids by (account, region)."""
     made = {}
     with ThreadPoolExecutor(4) as pool:
         for account in accounts:

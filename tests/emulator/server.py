@@ -126,7 +126,6 @@ class Emulator:
         self.log: collections.deque[Record] = collections.deque(maxlen=LOG_SIZE)
         self.faults: list[Fault] = []
         self.lock = threading.Lock()
-        self.generation = 0
         self.enforce: Callable[[Asked, identity.Caller], Answer | None] | None = None
         if iam:
             from tests.emulator.iam import enforce
@@ -220,7 +219,7 @@ class Emulator:
 
 
 def run(app: App, environ: dict[str, Any]) -> Answer:
-    """Does run an application and collect its answer."""
+    """Runs an application and collect its answer."""
     started: dict[str, Any] = {}
 
     def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
@@ -238,7 +237,7 @@ def run(app: App, environ: dict[str, Any]) -> Answer:
 
 
 def wait_for_hang_up(connection: socket.socket | None, seconds: float) -> None:
-    """Does wait until the client closes the connection, at most so long."""
+    """Waits until the client closes the connection, at most so long."""
     if connection is None:
         time.sleep(seconds)
         return

@@ -6,7 +6,7 @@ from tests.emulator import ec2, events, guardduty, identity, inspector2, lambdas
 
 
 def install() -> None:
-    """Does add everything to moto; must run before the first request builds moto's routes.
+    """Adds everything to moto; must run before the first request builds moto's routes.
 
     Importing ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
     """

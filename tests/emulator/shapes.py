@@ -27,7 +27,7 @@ NOT_SENT = {("State", "errorCode"), ("State", "errorMessage")}
 
 @functools.cache
 def compiled(pattern: str) -> re.Pattern[str] | None:
-    """Does compile a pattern of a service model; None where Python has another dialect."""
+    """Compiles a pattern of a service model; None where Python has another dialect."""
     try:
         return re.compile(pattern)
     except re.error:

@@ -291,7 +291,7 @@ def check_instances(context: Context, instance_ids: list[str]) -> None:
 
 
 def check_parameters(document: str, parameters: dict[str, list[str]]) -> None:
-    """Does refuse a wrong operation or reboot option of the patch document."""
+    """Refuses a wrong operation or reboot option of the patch document."""
     if document != "AWS-RunPatchBaseline":
         return
     allowed = {
@@ -361,7 +361,7 @@ def send_command(context: Context, DocumentName: str, **request: Any) -> dict[st
 
 
 def settle(account: str, region: str, command: Command, instance_id: str, status: str) -> None:
-    """Does bring one invocation to a status, with its effects when it succeeded."""
+    """Brings one invocation to a status, with its effects when it succeeded."""
     invocation = command.invocations[instance_id]
     if invocation.status in FINAL:
         return
@@ -527,7 +527,7 @@ def patches_of(account: str, region: str) -> dict[str, dict[str, Any]]:
 
 
 def missing_patches(account: str, region: str, instance_id: str) -> int:
-    """Does count the vulnerable OS packages that have a fix; one where nothing is known."""
+    """Counts the vulnerable OS packages that have a fix; one where nothing is known."""
     packages, any_finding = set(), False
     for finding in inspector2.store_of(account, region).of_resource(instance_id):
         any_finding = True
@@ -593,7 +593,7 @@ def patch(account: str, region: str, instance_id: str, command: Command) -> None
 
 
 def rebooted(account: str, region: str, instance_ids: Iterable[str]) -> None:
-    """Does finish the patches that waited for a reboot."""
+    """Finishes the patches that waited for a reboot."""
     for instance_id in instance_ids:
         row = patches_of(account, region).get(instance_id)
         if row:
@@ -637,7 +637,7 @@ def set_behaviour(
 
 
 def finish_commands(account: str, region: str, status: str, instance_ids: list[str] | None) -> int:
-    """Does bring running invocations to an end; returns how many."""
+    """Brings running invocations to an end; returns how many."""
     count = 0
     for command in commands_of(account, region).values():
         for invocation in command.invocations.values():

@@ -72,7 +72,7 @@ def service_metadata(service: str) -> dict[str, Any]:
 
 
 def read_body(environ: dict[str, Any]) -> bytes:
-    """Does read the request's body and put it back for whoever reads next."""
+    """Reads the request's body and put it back for whoever reads next."""
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
     if length:
@@ -87,7 +87,7 @@ def read_body(environ: dict[str, Any]) -> bytes:
 
 
 def understand(environ: dict[str, Any]) -> Asked:
-    """Does say which operation a request asks for, without changing the request."""
+    """Says which operation a request asks for, without changing the request."""
     body = read_body(environ)
     found = CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
     if not found:
@@ -130,7 +130,7 @@ def operation_name(asked: Asked) -> str:
 
 
 def route_request(environ: dict[str, Any]) -> Request:
-    """Does build a request for routing only: a copy whose body nobody can consume."""
+    """Builds a request for routing only: a copy whose body nobody can consume."""
     copy = {k: v for k, v in environ.items() if k != "wsgi.input"}
     copy["wsgi.input"] = io.BytesIO(b"")
     copy["CONTENT_LENGTH"] = "0"
@@ -138,7 +138,7 @@ def route_request(environ: dict[str, Any]) -> Request:
 
 
 def parameters(asked: Asked) -> dict[str, Any]:
-    """Does decode the parameters of a JSON or form body; path parameters are not included."""
+    """Decodes the parameters of a JSON or form body; path parameters are not included."""
     if asked.environ.get("CONTENT_TYPE", "").startswith(FORM):
         return dict(parse_qsl(asked.body.decode(errors="replace"), keep_blank_values=True))
     if asked.body[:1] == b"{":
@@ -163,7 +163,7 @@ class Answer:
 
 
 def error_answer(asked: Asked, code: str, message: str, status: int | None = None) -> Answer:
-    """Does write an error as the service that was called would."""
+    """Writes an error as the service that was called would."""
     protocol = asked.protocol
     if protocol == "smithy-rpc-v2-cbor":
         body = cbor_map({"__type": code, "message": message})
@@ -201,7 +201,7 @@ def finish(status: int, headers: dict[str, str], body: bytes) -> Answer:
 
 
 def cbor_map(values: dict[str, str]) -> bytes:
-    """Does encode a small map of texts as CBOR (RFC 8949)."""
+    """Encodes a small map of texts as CBOR (RFC 8949)."""
 
     def text(value: str) -> bytes:
         raw = value.encode()
@@ -212,7 +212,7 @@ def cbor_map(values: dict[str, str]) -> bytes:
 
 
 def error_code(status: int, headers: list[tuple[str, str]], body: bytes) -> str:
-    """Does read the error code out of an answer."""
+    """Reads the error code out of an answer."""
     if status < 400:
         return ""
     for name, value in headers:
