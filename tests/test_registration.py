@@ -12,6 +12,7 @@ from textwrap import dedent
 
 import pytest
 
+import _c7n_secops_boot
 import c7n_secops
 from c7n_secops.registration import element_files
 from tests.harness import ROOT, Cli
@@ -191,19 +192,27 @@ def test_a_resource_loaded_before_us_gets_our_elements_too(offline_cli: Cli) -> 
 # --- switched off, broken, half broken ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["off", "0", "No"])
-def test_the_switch_leaves_stock_custodian(
-    offline_cli: Cli, validate: Validate, value: str
-) -> None:
-    modes = offline_cli("custodian", "schema", "mode", C7N_SECOPS=value)
+def test_the_switch_leaves_stock_custodian(offline_cli: Cli, validate: Validate) -> None:
+    modes = offline_cli("custodian", "schema", "mode", C7N_SECOPS="off")
     assert "- inspector-finding" not in modes.stdout.splitlines()
-    assert validate(STOCK_POLICY, C7N_SECOPS=value)[0] == 0
-    code, errors = validate(OUR_POLICY, C7N_SECOPS=value)
+    code, errors = validate(STOCK_POLICY + OUR_POLICY.partition("policies:")[2], C7N_SECOPS="off")
     assert code == 1
+    assert "policy:ours" in errors
     assert "could not be loaded" not in errors
 
 
-@pytest.mark.parametrize("module", ["registration.py", "modes/eventbridge.py", "element.py"])
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [("off", False), ("0", False), ("No", False), ("FALSE", False), ("on", True), ("", True)],
+)
+def test_the_switch_understands_the_usual_words(
+    monkeypatch: pytest.MonkeyPatch, value: str, on: bool
+) -> None:
+    monkeypatch.setenv("C7N_SECOPS", value)
+    assert _c7n_secops_boot.enabled() is on
+
+
+@pytest.mark.parametrize("module", ["registration.py", "modes/eventbridge.py"])
 def test_a_broken_installation_says_why_and_leaves_stock_policies_alone(
     validate: Validate, shadow: Shadow, module: str
 ) -> None:
@@ -412,6 +421,4 @@ def test_validate_names_an_element_on_a_resource_that_it_does_not_support(
 
 
 def test_the_boot_module_is_the_one_in_the_tree() -> None:
-    import _c7n_secops_boot
-
     assert Path(_c7n_secops_boot.__file__).read_text() == (ROOT / "_c7n_secops_boot.py").read_text()

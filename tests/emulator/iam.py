@@ -10,6 +10,7 @@ VPC endpoint policies, and a session's tags.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -94,7 +95,10 @@ def enforce(asked: Asked, caller: Caller) -> Answer | None:
 def document_of(policy: Any) -> str:
     if isinstance(policy, Policy):
         return str(next(v.document for v in policy.versions if v.is_default))
-    return str(policy if isinstance(policy, str) else policy["policy_document"])
+    if isinstance(policy, str):
+        return policy
+    # an inline policy made by the API is a record of the text, one made by CloudFormation is it
+    return str(policy["policy_document"]) if "policy_document" in policy else json.dumps(policy)
 
 
 def documents(caller: Caller) -> Iterator[str]:
@@ -324,9 +328,30 @@ def waf_resources(asked: Asked) -> list[str]:
     return [f"arn:aws:wafv2:{place}/{kind}/{params['Name']}/{params.get('Id', '*')}"]
 
 
+def lambda_resources(asked: Asked) -> list[str]:
+    found = re.search(r"/(?:functions|tags)/([^/]+)", path_of(asked))
+    name = unquote(found[1]) if found else str(parameters(asked).get("FunctionName", ""))
+    if not name:
+        return ["*"]
+    place = f"{asked.region}:{asked.account}"
+    return [name if name.startswith("arn:") else f"arn:aws:lambda:{place}:function:{name}"]
+
+
+def events_resources(asked: Asked) -> list[str]:
+    params = parameters(asked)
+    rule = params.get("Rule") or (params.get("Name") if "Rule" in asked.operation else None)
+    if not rule:
+        return ["*"]
+    bus = str(params.get("EventBusName") or "default").rsplit("/", 1)[-1]
+    path = rule if bus == "default" else f"{bus}/{rule}"
+    return [f"arn:aws:events:{asked.region}:{asked.account}:rule/{path}"]
+
+
 BUILDERS: dict[str, Callable[[Asked], list[str]]] = {
     "ec2": ec2_resources,
+    "events": events_resources,
     "guardduty": guardduty_resources,
+    "lambda": lambda_resources,
     "ssm": ssm_resources,
     "wafv2": waf_resources,
 }
@@ -362,6 +387,8 @@ def conditions(asked: Asked, action: str, resource: str) -> dict[str, Any]:
     """Finds the condition keys of a request, in lower case."""
     query = query_of(asked)
     context = dict(request_tag_context(asked.service, action, asked.body, query))
+    if action == "iam:PassRole":
+        context["iam:PassedToService"] = f"{asked.service}.amazonaws.com"
     if asked.service == "s3":
         context.update(s3_service_context(action, query, path_of(asked), headers_of(asked)))
     if ":instance/" in resource:
