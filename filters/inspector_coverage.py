@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from c7n.filters import Filter
 from c7n.utils import type_schema
 
+from c7n_secops.comparisons import AGE, is_of_age
 from c7n_secops.element import SecOpsElement
 from c7n_secops.findings import inspector
 from c7n_secops.findings.inspector_reader import InspectorReader
@@ -53,15 +53,7 @@ class InspectorCoverage(SecOpsElement, Filter):
         absent={"type": "boolean"},
         **{
             "scan-type": {**MANY, "items": {"enum": list(inspector.SCAN_TYPES)}},
-            "last-scanned": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["days"],
-                "properties": {
-                    "op": {"enum": ["gt", "lt"]},
-                    "days": {"type": "number", "minimum": 0, "maximum": 3650},
-                },
-            },
+            "last-scanned": AGE,
         },
     )
     permissions = ("inspector2:ListCoverage",)
@@ -70,11 +62,7 @@ class InspectorCoverage(SecOpsElement, Filter):
 
     def validate(self) -> Any:
         super().validate()
-        if self.inside_not():
-            raise self.invalid(
-                "cannot be inside not, where a resource whose coverage cannot be read would match; "
-                "use status: [INACTIVE] with absent: true"
-            )
+        self.refuse_inside_not("status: [INACTIVE] with absent: true")
         if not {"status", "reason", "absent", "last-scanned"} & self.data.keys():
             raise self.invalid("needs one of status, reason, absent and last-scanned")
         return self
@@ -87,17 +75,16 @@ class InspectorCoverage(SecOpsElement, Filter):
             # a list of coverage that ends early proves no absence, so no resource is spared
             self.not_evaluated(resources, answer.refusal.code, str(answer.refusal))
             return []
-        now = datetime.now(timezone.utc)
         matched = []
         for name, resource in by_id.items():
             rows = answer.rows.get(name, [])
-            meeting = [row for row in rows if self.meets(row, now)]
+            meeting = [row for row in rows if self.meets(row)]
             if meeting or (not rows and self.data.get("absent")):
                 resource[self.annotation_key] = meeting
                 matched.append(resource)
         return matched
 
-    def meets(self, row: dict[str, Any], now: datetime) -> bool:
+    def meets(self, row: dict[str, Any]) -> bool:
         """Whether one row of coverage meets every key of the filter that speaks of rows."""
         conditions = {"status", "reason", "last-scanned"} & self.data.keys()
         if not conditions:
@@ -109,8 +96,7 @@ class InspectorCoverage(SecOpsElement, Filter):
             return False
         if "last-scanned" not in conditions:
             return True
-        edge = now - timedelta(days=self.data["last-scanned"]["days"])
         scanned = row.get("lastScannedAt")
-        if self.data["last-scanned"].get("op", "gt") == "gt":
-            return scanned is None or scanned < edge
-        return scanned is not None and scanned > edge
+        if scanned is None:
+            return self.data["last-scanned"].get("op", "gt") in ("gt", "gte")
+        return is_of_age(scanned, self.data["last-scanned"])

@@ -6,10 +6,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from c7n.exceptions import PolicyValidationError
-from c7n.filters import OPERATORS, Filter, ValueFilter
+from c7n.filters import Filter, ValueFilter
 from c7n.utils import type_schema
 
 from c7n_secops.aws.planner import Axis
+from c7n_secops.comparisons import AGE, COUNT, is_count
 from c7n_secops.element import SecOpsElement
 from c7n_secops.findings import inspector, inspector_criteria
 from c7n_secops.findings.inspector_reader import InspectorReader
@@ -18,7 +19,6 @@ from c7n_secops.findings.not_scanned import why_not_scanned
 RESOURCES = ("aws.ec2", "aws.ecr-image", "aws.lambda")
 
 MANY = {"type": "array", "minItems": 1, "uniqueItems": True}
-COMPARISONS = ["eq", "ne", "gt", "gte", "lt", "lte"]
 CVE = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9:._-]{1,127}$"}
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 
@@ -93,15 +93,7 @@ class InspectorFinding(SecOpsElement, Filter):
             },
         },
         ports={**MANY, "items": {"type": "integer", "minimum": 0, "maximum": 65535}},
-        age={
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["days"],
-            "properties": {
-                "op": {"enum": ["gt", "gte", "lt", "lte"]},
-                "days": {"type": "number", "minimum": 0, "maximum": 3650},
-            },
-        },
+        age=AGE,
         status={**MANY, "items": {"enum": list(inspector.STATUSES)}},
         attrs={
             "type": "array",
@@ -120,15 +112,7 @@ class InspectorFinding(SecOpsElement, Filter):
                 },
             },
         },
-        count={
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["value"],
-            "properties": {
-                "op": {"enum": COMPARISONS},
-                "value": {"type": "integer", "minimum": 0},
-            },
-        },
+        count=COUNT,
         missing={"enum": ["unknown", "match"]},
     )
     permissions = (
@@ -141,11 +125,7 @@ class InspectorFinding(SecOpsElement, Filter):
 
     def validate(self) -> Any:
         super().validate()
-        if self.inside_not():
-            raise self.invalid(
-                "cannot be inside not, where a resource that is not scanned would match; "
-                "use count: {op: eq, value: 0}"
-            )
+        self.refuse_inside_not("count: {op: eq, value: 0}")
         types = inspector_criteria.finding_types(self.data)
         if "ports" in self.data and types != ["NETWORK_REACHABILITY"]:
             raise self.invalid("ports needs finding-type NETWORK_REACHABILITY, or none")
@@ -211,13 +191,12 @@ class InspectorFinding(SecOpsElement, Filter):
         ``exact`` says that the resource has no more findings than were found. Otherwise it may
         have more, so only what any larger number would confirm is known.
         """
-        op = self.data.get("count", {}).get("op", "gte")
-        value = self.data.get("count", {}).get("value", 1)
-        holds = bool(OPERATORS[op](found, value))
+        count = {"op": "gte", "value": 1, **self.data.get("count", {})}
+        holds = is_count(found, count)
         if exact:
             return holds
-        if op in ("gt", "gte"):
+        if count["op"] in ("gt", "gte"):
             return True if holds else None
-        if op in ("lt", "lte"):
+        if count["op"] in ("lt", "lte"):
             return None if holds else False
-        return op == "ne" if found > value else None
+        return holds if found > count["value"] else None

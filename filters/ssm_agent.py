@@ -9,9 +9,9 @@ from c7n.filters import Filter
 from c7n.utils import type_schema
 
 from c7n_secops.aws import calls
+from c7n_secops.comparisons import AGE, is_of_age
 from c7n_secops.element import SecOpsElement
 from c7n_secops.systems_manager import agents
-from c7n_secops.systems_manager.comparisons import AGE, is_of_age
 
 RESOURCES = ("aws.ec2",)
 
@@ -68,11 +68,7 @@ class SsmAgent(SecOpsElement, Filter):
 
     def validate(self) -> Any:
         super().validate()
-        if self.inside_not():
-            raise self.invalid(
-                "cannot be inside not, where an instance of which AWS said nothing would match; "
-                "use absent, ping-status, min-version or latest for the opposite"
-            )
+        self.refuse_inside_not("absent, ping-status, min-version or latest for the opposite")
         others = self.data.keys() - {"type", "absent"}
         if self.data.get("absent") and others:
             raise self.invalid(

@@ -8,9 +8,9 @@ from c7n.filters import Filter
 from c7n.utils import parse_date, type_schema
 
 from c7n_secops.aws import calls
+from c7n_secops.comparisons import AGE, COUNT, is_count, is_of_age
 from c7n_secops.element import SecOpsElement
 from c7n_secops.systems_manager import rows
-from c7n_secops.systems_manager.comparisons import AGE, COUNT, is_count, is_of_age
 
 RESOURCES = ("aws.ec2",)
 
@@ -70,11 +70,7 @@ class SsmPatchState(SecOpsElement, Filter):
 
     def validate(self) -> Any:
         super().validate()
-        if self.inside_not():
-            raise self.invalid(
-                "cannot be inside not, where an instance that was never scanned would match; "
-                "use the opposite op, or pending-reboot: false"
-            )
+        self.refuse_inside_not("the opposite op, or pending-reboot: false")
         others = self.data.keys() - {"type", "absent"}
         if self.data.get("absent") and others:
             raise self.invalid(

@@ -14,6 +14,7 @@ from c7n_secops.actions.ssm_patch import SsmPatch
 
 from c7n_secops import deadline
 from c7n_secops.systems_manager import patches
+from c7n_secops.systems_manager.patches import os_packages
 from tests.emulator import Emulator
 from tests.emulator.organisation import CATALOGUE, network_finding
 from tests.harness import ACCOUNT, REGION, Custodian
@@ -290,6 +291,13 @@ def test_a_list_of_packages_is_made_for_each_platform(
         "amazon-linux": {"patches": [{"id": "curl.*"}, {"id": "xz.*"}]},
         "ubuntu": {"patches": [{"id": "curl.*"}]},
     }
+
+
+@pytest.mark.parametrize("name", ["*", "open*", "a\nb", "", "../x", "-e", "x" * 201], ids=repr)
+def test_a_package_that_is_named_like_a_pattern_is_never_listed(name: str) -> None:
+    packages = [{"name": name, "packageManager": "OS"}, {"name": "g++", "packageManager": "OS"}]
+    finding = {"packageVulnerabilityDetails": {"vulnerablePackages": packages}}
+    assert os_packages(finding) == ["g++"]
 
 
 def test_a_bucket_is_written_only_for_lists() -> None:

@@ -50,6 +50,11 @@ class SecOpsElement(Element):
         return super().validate()
 
     @property
+    def name(self) -> str:
+        """The element's name in policies; an action's result file is ``action-<name>``."""
+        return self.type
+
+    @property
     def label(self) -> str:
         """How messages name this element, for example ``filter:inspector-finding``."""
         kind = "filter" if isinstance(self, Filter) else "action"
@@ -66,8 +71,18 @@ class SecOpsElement(Element):
         """Record that nothing can be said of these resources, and return the records."""
         return outcomes.record(self, resources, code, reason)
 
-    def inside_not(self) -> bool:
-        """Whether a ``not`` block, at any depth, holds this filter."""
+    def refuse_inside_not(self, instead: str) -> None:
+        """Raise where a ``not`` block holds this filter; ``instead`` is how to ask the opposite.
+
+        There, a resource that could not be evaluated would turn into a match.
+        """
+        if self._is_inside_not():
+            raise self.invalid(
+                "cannot be inside not, where a resource of which nothing is known would match; "
+                f"use {instead}"
+            )
+
+    def _is_inside_not(self) -> bool:
         blocks: list[Any] = []
         for item in self.manager.iter_filters(block_end=True):
             if item is None:

@@ -23,6 +23,11 @@ COVERAGE_PAGE = 200
 VALUES_PER_KEY = 10
 
 
+def yes_no(value: str | bool) -> str:
+    """Inspector's YES or NO, also where YAML 1.1 has read an unquoted YES as true."""
+    return {True: "YES", False: "NO"}[value] if isinstance(value, bool) else value
+
+
 @dataclass(frozen=True)
 class Scanned:
     """A kind of resource that Inspector scans.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from c7n.filters import ValueFilter
 
-from c7n_secops.findings.inspector import VALUES_PER_KEY, Scanned
+from c7n_secops.comparisons import length
+from c7n_secops.findings.inspector import VALUES_PER_KEY, Scanned, yes_no
 
 SCAN_OF_FINDING = {
     "NETWORK_REACHABILITY": "NETWORK",
@@ -62,7 +63,7 @@ def criteria(
         bounds = {"gte": "lowerInclusive", "lte": "upperInclusive"}
         found["epssScore"] = [{bounds[op]: value for op, value in data["epss"].items()}]
     if "age" in data:
-        edge = now - timedelta(days=data["age"]["days"])
+        edge = now - length(data["age"])
         older = data["age"].get("op", "gt") in ("gt", "gte")
         found["firstObservedAt"] = [{"endInclusive" if older else "startInclusive": edge}]
     return found
@@ -71,11 +72,6 @@ def criteria(
 def equals(values: list[str]) -> list[dict[str, str]]:
     """FilterCriteria of a string key that may have any of the values."""
     return [{"comparison": "EQUALS", "value": value} for value in values]
-
-
-def yes_no(value: str | bool) -> str:
-    """Inspector's YES or NO, also where YAML 1.1 has read an unquoted YES as true."""
-    return {True: "YES", False: "NO"}[value] if isinstance(value, bool) else value
 
 
 def predicate(data: dict[str, Any]) -> Predicate:

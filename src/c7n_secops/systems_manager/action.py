@@ -123,11 +123,6 @@ class CommandAction(SecOpsElement, Action):
         super().__init_subclass__(**kwargs)
         cls.__doc__ = (cls.__doc__ or "").replace("{options}", OPTIONS.strip())
 
-    @property
-    def name(self) -> str:
-        """The action's name in policies, which its result file bears too."""
-        return self.type
-
     @abstractmethod
     def operations(self) -> list[Operation]:
         """What to do on every instance."""

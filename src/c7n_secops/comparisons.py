@@ -33,12 +33,16 @@ COUNT: dict[str, Any] = {
 """``{op: gt, value: 5}``; at least that many unless ``op`` says otherwise."""
 
 
+def length(condition: dict[str, Any]) -> timedelta:
+    """How long an :data:`AGE` is."""
+    return timedelta(hours=condition.get("hours", 0), days=condition.get("days", 0))
+
+
 def is_of_age(then: datetime | str, condition: dict[str, Any]) -> bool:
     """Whether a moment (UTC) is as long ago as an :data:`AGE` says."""
     moment = parse_date(then, tz=timezone.utc)
-    length = timedelta(hours=condition.get("hours", 0), days=condition.get("days", 0))
     age = datetime.now(timezone.utc) - moment
-    return bool(OPERATORS[condition.get("op", "gt")](age, length))
+    return bool(OPERATORS[condition.get("op", "gt")](age, length(condition)))
 
 
 def is_count(number: int, condition: dict[str, Any]) -> bool:
