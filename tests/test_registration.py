@@ -415,14 +415,28 @@ def test_validate_names_policy_element_key_and_fix(
     assert [part for part in said if part not in errors] == [], errors
 
 
-def test_validate_names_an_element_on_a_resource_that_it_does_not_support(
-    validate: Validate,
-) -> None:
-    policy = OUR_POLICY.replace("inspector-finding", "{type: inspector-finding}")
+@pytest.mark.parametrize(
+    "block",
+    [
+        "inspector-finding",
+        "{type: inspector-finding}",
+        "{type: inspector-finding, severity: [LOW]}",
+        "{or: [inspector-finding, {type: inspector-finding, severity: [LOW]}]}",
+    ],
+)
+def test_validate_says_which_resources_an_element_supports(validate: Validate, block: str) -> None:
+    policy = OUR_POLICY.replace("inspector-finding", block)
     code, errors = validate(policy.replace("aws.ec2", "aws.s3"))
     assert code == 1
-    assert "Policy: ours is invalid: s3.filters Invalid filter type" in errors
-    assert "inspector-finding" in errors
+    said = "policy:ours filter:inspector-finding does not support aws.s3; use it in a policy with"
+    assert f"{said} resource aws.ec2 or aws.ecr-image or aws.lambda" in errors
+
+
+def test_validate_gives_no_such_advice_about_a_stock_element(validate: Validate) -> None:
+    policy = OUR_POLICY.replace("inspector-finding", "{type: bucket-logging, op: disabled}")
+    code, errors = validate(policy)
+    assert code == 1
+    assert "does not support" not in errors
 
 
 def test_the_boot_module_is_the_one_in_the_tree() -> None:

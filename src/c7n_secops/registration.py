@@ -102,6 +102,8 @@ def register() -> None:
     from c7n.policy import execution
     from c7n.resources.aws import AWS
 
+    from c7n_secops import unsupported
+
     if attach in AWS.resources._subscribers:
         return
     AWS.resources.subscribe(attach)
@@ -113,3 +115,4 @@ def register() -> None:
         mode = import_module(module.name)
         if hasattr(mode, "MODE"):
             execution.register(module.name.rpartition(".")[2].replace("_", "-"), mode.MODE)
+    unsupported.install()
