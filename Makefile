@@ -30,7 +30,7 @@ $(INSTALLED): pyproject.toml hatch_build.py | $(BIN)/python
 
 # The names of the package's files: a new one must be linked into the editable install.
 $(SOURCES): FORCE | $(BIN)/python
-	@find src/c7n_secops filters actions -type f -not -name '*.pyc' | sort > $@.now
+	@find src filters actions -type f -not -name '*.pyc' | sort > $@.now
 	@if cmp -s $@.now $@; then rm $@.now; else mv $@.now $@; fi
 
 $(LINKED): $(INSTALLED) $(SOURCES)

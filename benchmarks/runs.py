@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from c7n_secops.testing.runs import run_policy
+from c7n_secops_tools.testing.runs import run_policy
 from tests.emulator import Emulator, running
 
 ACCOUNT, REGION = "111111111111", "us-east-1"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from botocore.loaders import create_loader
 
-from c7n_secops.testing.observe import Observer
-from c7n_secops.testing.runs import Run, find_policy, run_policy
+from c7n_secops_tools.testing.observe import Observer
+from c7n_secops_tools.testing.runs import Run, find_policy, run_policy
 from tests.emulator import Emulator
 
 ROOT = Path(__file__).parents[1]

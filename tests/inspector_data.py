@@ -11,7 +11,7 @@ from typing import Any
 
 from c7n.config import Config
 
-from c7n_secops.testing.runs import load_policy
+from c7n_secops_tools.testing.runs import load_policy
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, REGION
 

@@ -80,7 +80,7 @@ def test_every_make_target_that_is_named_exists():
 
 
 def test_every_option_of_the_command_line_is_documented():
-    from c7n_secops.report.command import report
+    from c7n_secops_tools.report.command import report
 
     help_text = CliRunner().invoke(report, ["--help"]).output
     documented = "".join(page.read_text() for page in PAGES)

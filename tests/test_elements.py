@@ -23,7 +23,7 @@ from policy_sentry.querying.all import get_all_actions
 
 from c7n_secops.element import SecOpsElement
 from c7n_secops.registration import REGISTRIES, ElementFile, element_files
-from c7n_secops.testing.runs import load_policy
+from c7n_secops_tools.testing.runs import load_policy
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, POLICIES, REGION, ROOT, Cli, Custodian
 from tests.inspector_data import launch, policy

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from c7n_secops.testing.flights import Replay, left_behind, scrub
-from c7n_secops.testing.runs import Run, run_policy
-from c7n_secops.testing.shapes import Problem, check_answer, check_flight
+from c7n_secops_tools.testing.flights import Replay, left_behind, scrub
+from c7n_secops_tools.testing.runs import Run, run_policy
+from c7n_secops_tools.testing.shapes import Problem, check_answer, check_flight
 from tests.emulator import Emulator
 from tests.flights.record import FOLDER, POLICY, fill, record
 from tests.harness import ACCOUNT, REGION

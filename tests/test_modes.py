@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c7n_secops.findings import inspector
-from c7n_secops.testing.runs import load_policy
+from c7n_secops_tools.testing.runs import load_policy
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, REGION, Custodian
 from tests.inspector_data import finding, launch, policy, sample_event
@@ -226,9 +226,27 @@ def test_a_detail_of_another_form_ends_quietly(
     assert emulator.calls("ec2") == []
 
 
-def test_an_instance_that_is_gone_ends_quietly(emulator: Emulator, custodian: Custodian) -> None:
+def test_an_instance_that_is_gone_is_not_evaluated(
+    emulator: Emulator, custodian: Custodian
+) -> None:
     event = scan_event("i-0123456789abcdef0")
-    assert custodian(in_mode("inspector-finding"), event=event).resources == []
+    run = custodian(in_mode("inspector-finding"), event=event)
+    assert run.resources == []
+    assert [(r["element"], r["resource"], r["code"]) for r in run.not_evaluated] == [
+        ("mode:inspector-finding", "i-0123456789abcdef0", "NotResolved")
+    ]
+
+
+@pytest.mark.parametrize("mode", ["inspector-finding", "eventbridge"])
+def test_an_instance_that_may_not_be_read_is_not_evaluated(
+    emulator: Emulator, custodian: Custodian, mode: str
+) -> None:
+    (instance,) = launch(emulator)
+    emulator.fault("ec2", "DescribeInstances", code="UnauthorizedOperation", status=403, times=None)
+    own = {"pattern": {"source": ["x"]}, "ids": "resources"} if mode == "eventbridge" else {}
+    run = custodian(in_mode(mode, **own), event=scan_event(instance))
+    assert run.resources == []
+    assert [r["resource"] for r in run.not_evaluated] == [instance]
 
 
 @pytest.mark.parametrize(
@@ -261,6 +279,7 @@ def test_an_unknown_id_in_an_event_does_not_hide_the_others(
     data = in_mode("eventbridge", pattern={"source": ["acme.edr"]}, ids="detail.host")
     run = custodian(data, event={"source": "acme.edr", "detail": {"host": [unknown, instance]}})
     assert [r["InstanceId"] for r in run.resources] == [instance]
+    assert [r["resource"] for r in run.not_evaluated] == [unknown]
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -25,8 +25,8 @@ from c7n.utils import dumps
 from rich.console import Console
 
 from c7n_secops.findings.inspector import SEVERITIES
-from c7n_secops.report import evidence, page, terminal, tree
-from c7n_secops.report.totals import ROWS, TOP, Report
+from c7n_secops_tools.report import evidence, page, terminal, tree
+from c7n_secops_tools.report.totals import ROWS, TOP, Report
 
 EVENTS = Path(__file__).parent / "events"
 

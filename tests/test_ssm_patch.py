@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from c7n.exceptions import PolicyValidationError
-from c7n_secops.actions.ssm_patch import SsmPatch
 
 from c7n_secops import deadline
+from c7n_secops.actions.ssm_patch import SsmPatch
 from c7n_secops.systems_manager import patches
 from c7n_secops.systems_manager.patches import os_packages
 from tests.emulator import Emulator

@@ -10,6 +10,8 @@ from c7n.actions import EventAction
 from c7n.exceptions import PolicyValidationError
 from c7n.policy import LambdaMode
 
+from c7n_secops import outcomes
+from c7n_secops.events import read_by_id
 from c7n_secops.serverless import complete_mode
 
 
@@ -31,8 +33,17 @@ class EventBridgeMode(LambdaMode):
         """The EventBridge pattern of the rule."""
 
     @abstractmethod
-    def load_resources(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """Read from AWS the resources that the event names. Events are hostile: check the ids."""
+    def ids_in(self, event: dict[str, Any]) -> list[str]:
+        """The ids that the event names. Events are hostile: only those of the right form."""
+
+    def load(self, ids: list[str]) -> list[dict[str, Any]]:
+        """Read the resources from AWS, as far as it knows them and lets us."""
+        return read_by_id(self.policy.resource_manager, ids)
+
+    def ids_of(self, resource: dict[str, Any]) -> set[str]:
+        """The ids by which an event may name a resource."""
+        model = self.policy.resource_manager.get_model()
+        return {resource[key] for key in (model.id, model.arn) if key and key in resource}
 
     def validate(self) -> None:
         super().validate()
@@ -45,8 +56,22 @@ class EventBridgeMode(LambdaMode):
         )
 
     def resolve_resources(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """The resources that the event names; what AWS does not give is not evaluated."""
         self.assume_member(event)
-        return self.load_resources(event)
+        ids = self.ids_in(event)
+        if not ids:
+            self.policy.log.warning("policy:%s the event names no resource", self.policy.name)
+            return []
+        resources = self.load(ids)
+        known = {name for resource in resources for name in self.ids_of(resource)}
+        outcomes.record_ids(
+            self.policy.ctx,
+            f"mode:{self.options['type']}",
+            [name for name in ids if name not in known],
+            "NotResolved",
+            "AWS returned no such resource: it is gone, or the read was refused (see the log)",
+        )
+        return resources
 
     def run(self, event: dict[str, Any], lambda_context: Any) -> list[dict[str, Any]] | None:
         self.setup_exec_environment(event)

@@ -35,19 +35,26 @@ def record(
     element: SecOpsElement, resources: Iterable[dict[str, Any]], code: str, reason: str
 ) -> list[dict[str, Any]]:
     """Record the resources as not evaluated by this element; return the new records."""
-    ctx = element.manager.ctx
     id_key = element.manager.get_model().id
+    ids = [resource[id_key] for resource in resources]
+    return record_ids(element.manager.ctx, element.label, ids, code, reason)
+
+
+def record_ids(
+    ctx: Any, label: str, ids: Iterable[str], code: str, reason: str
+) -> list[dict[str, Any]]:
+    """Record resources of which only the ids are known; ``label`` is what could not evaluate."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     new = [
         {
             "policy": ctx.policy.name,
-            "element": element.label,
-            "resource": resource[id_key],
+            "element": label,
+            "resource": name,
             "code": code,
             "reason": reason,
             "at": now,
         }
-        for resource in resources
+        for name in ids
     ]
     if not new:
         return new

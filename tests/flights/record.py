@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from c7n_secops.testing.flights import Recording
-from c7n_secops.testing.runs import run_policy
+from c7n_secops_tools.testing.flights import Recording
+from c7n_secops_tools.testing.runs import run_policy
 from tests.emulator import Emulator, running
 from tests.harness import ACCOUNT, ISOLATED, REGION
 from tests.inspector_data import finding

@@ -8,7 +8,7 @@ from c7n import utils
 from c7n.policy import LambdaMode
 
 from c7n_secops.event_mode import EventBridgeMode
-from c7n_secops.events import read_by_id, texts
+from c7n_secops.events import texts
 
 
 class EventBridge(EventBridgeMode):
@@ -59,16 +59,12 @@ class EventBridge(EventBridgeMode):
         pattern: dict[str, Any] = self.options["pattern"]
         return pattern
 
-    def load_resources(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        manager = self.policy.resource_manager
+    def ids_in(self, event: dict[str, Any]) -> list[str]:
         found = utils.jmespath_search(self.options["ids"], event)
-        ids = manager.match_ids(texts([found] if isinstance(found, str) else found))
-        if not ids:
-            self.policy.log.warning(
-                "policy:%s no resource id at %r in the event", self.policy.name, self.options["ids"]
-            )
-            return []
-        return read_by_id(manager, ids)
+        ids: list[str] = self.policy.resource_manager.match_ids(
+            texts([found] if isinstance(found, str) else found)
+        )
+        return ids
 
 
 MODE = EventBridge

@@ -88,14 +88,15 @@ class InspectorFinding(EventBridgeMode):
         merged: dict[str, Any] = utils.merge_dict(pattern, self.options.get("pattern", {}))
         return merged
 
-    def load_resources(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        ids = inspector.ids_in_event(event, self.kind)
-        if not ids:
-            self.policy.log.info(
-                "policy:%s the event names no %s", self.policy.name, self.kind.type
-            )
-            return []
+    def ids_in(self, event: dict[str, Any]) -> list[str]:
+        return inspector.ids_in_event(event, self.kind)
+
+    def load(self, ids: list[str]) -> list[dict[str, Any]]:
         return self.kind.load(self.policy.resource_manager, ids)
+
+    def ids_of(self, resource: dict[str, Any]) -> set[str]:
+        name = self.kind.id_of(resource)
+        return {name, name.removesuffix(":$LATEST")}
 
 
 MODE = InspectorFinding

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from c7n_secops.report import page, terminal
-from c7n_secops.report.text import clean
-from c7n_secops.report.totals import Report
+from c7n_secops_tools.report import page, terminal
+from c7n_secops_tools.report.text import clean
+from c7n_secops_tools.report.totals import Report
 
 PIPED_WIDTH = 160
 """Columns of the tables where the output is no terminal, so that CI logs do not fold them."""

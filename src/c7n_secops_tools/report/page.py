@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from c7n_secops.report.evidence import RANKED
-from c7n_secops.report.text import NOT_SAID, clean
-from c7n_secops.report.totals import COLUMN, ROWS, TOP, Line, Report, label, subject
+from c7n_secops_tools.report.evidence import RANKED
+from c7n_secops_tools.report.text import NOT_SAID, clean
+from c7n_secops_tools.report.totals import COLUMN, ROWS, TOP, Line, Report, label, subject
 
 OUTCOMES = ("failed", "changed", "not evaluated", "skipped")
 """The columns of results, in the order in which their rows stand."""

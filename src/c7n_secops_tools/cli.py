@@ -14,7 +14,7 @@ def main() -> NoReturn:
     try:
         import click
 
-        from c7n_secops.report.command import report
+        from c7n_secops_tools.report.command import report
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("c7n_secops"):
             raise

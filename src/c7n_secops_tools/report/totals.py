@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from c7n_secops.report import evidence
-from c7n_secops.report.evidence import RANKED, Finding
-from c7n_secops.report.tree import Row, Run, UnreadableError, find
+from c7n_secops_tools.report import evidence
+from c7n_secops_tools.report.evidence import RANKED, Finding
+from c7n_secops_tools.report.tree import Row, Run, UnreadableError, find
 
 ROWS = 500
 """How many matched resources a report shows, the gravest."""

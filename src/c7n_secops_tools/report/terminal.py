@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from c7n_secops.report.evidence import RANKED
-from c7n_secops.report.text import NOT_SAID, clean
-from c7n_secops.report.totals import Line, Report, label
+from c7n_secops_tools.report.evidence import RANKED
+from c7n_secops_tools.report.text import NOT_SAID, clean
+from c7n_secops_tools.report.totals import Line, Report, label
 
 STATE_STYLE = {"ran": "green", "dry run": "cyan", "deployed": "cyan", "failed": "bold red"}
 ACCOUNT_ID = 12

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jmespath
 
-from c7n_secops.report.tree import Row
+from c7n_secops_tools.report.tree import Row
 
 FINDINGS = "c7n:InspectorFindings"
 RANKED = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED")
