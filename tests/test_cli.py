@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from c7n.utils import dumps
 
-from c7n_secops import cli
+from c7n_secops_tools import cli
 from tests.harness import Cli, Custodian
 
 Invoke = Callable[..., tuple[int, str, str]]
