@@ -183,7 +183,8 @@ class InspectorFinding(SecOpsElement, Filter):
         """The second way to narrow the search: more CVEs than one call takes."""
         cves = self.data.get("cve", ())
         limit = inspector.VALUES_PER_KEY
-        return [Axis("vulnerabilityId", cves, limit)] if len(cves) > limit else []
+        of = inspector_criteria.vulnerability_ids
+        return [Axis("vulnerabilityId", cves, limit, of)] if len(cves) > limit else []
 
     def outcome(self, found: int, exact: bool) -> bool | None:
         """Whether ``count`` is met: True, False, or None where that cannot be known.

@@ -354,3 +354,31 @@ def test_inside_not_it_is_refused_with_the_way_to_say_it(depth):
         block = {wrapped: [block]}
     with pytest.raises(PolicyValidationError, match=r"use count: \{op: eq, value: 0\}"):
         validate(policy(block))
+
+
+def test_a_second_policy_that_asks_the_same_asks_the_cache(emulator, cli, tmp_path):
+    (instance,) = launch(emulator)
+    add(emulator, finding(instance), finding(instance, 2, severity="LOW"))
+    block = {"type": "inspector-finding", "severity": ["CRITICAL"]}
+    policies = [
+        {**policy(block), "name": "first"},
+        {**policy(block), "name": "second"},
+        {**policy({**block, "severity": ["LOW"]}), "name": "other"},
+    ]
+    file = tmp_path / "policies.json"
+    file.write_text(json.dumps({"policies": policies}))
+    cache = ["--cache", str(tmp_path / "cache"), "--cache-period", "5"]
+    emulator.clear_calls()
+    done = cli("custodian", "run", "-s", str(tmp_path / "out"), *cache, "--region", REGION, file)
+    assert done.returncode == 0, done.stderr
+    found = {
+        name: [
+            item["severity"]
+            for item in json.loads((tmp_path / "out" / name / "resources.json").read_text())[0][
+                "c7n:InspectorFindings"
+            ]
+        ]
+        for name in ("first", "second", "other")
+    }
+    assert found == {"first": ["CRITICAL"], "second": ["CRITICAL"], "other": ["LOW"]}
+    assert len(emulator.calls("inspector2", "ListFindings")) == 2

@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.emulator.client import Emulator
@@ -462,6 +462,12 @@ def build_region(
     return built
 
 
+def another(number: int) -> Vulnerability:
+    """Makes a vulnerability beyond the catalogue, like one in it but for its CVE."""
+    like = CATALOGUE[number % len(CATALOGUE)]
+    return replace(like, cve=f"CVE-2026-{number:05d}")
+
+
 def populate(
     emulator: Emulator,
     account: str,
@@ -473,7 +479,7 @@ def populate(
     """Creates a large fleet quickly, for benchmarks; returns the instance ids.
 
     All instances are managed and alike; each gets the first ``findings_per_instance`` CVEs of the
-    catalogue.  The role is created when the account does not have it yet.
+    catalogue, and more like them beyond it.  The role is created where the account lacks it.
     """
     iam = emulator.client("iam", account)
     names = {each["RoleName"] for each in iam.list_roles()["Roles"]}
@@ -503,7 +509,9 @@ def populate(
         )["Instances"]
     ]
     if findings_per_instance:
-        chosen = [CATALOGUE[n % len(CATALOGUE)] for n in range(findings_per_instance)]
+        chosen = [
+            CATALOGUE[n] if n < len(CATALOGUE) else another(n) for n in range(findings_per_instance)
+        ]
         emulator.add_findings(
             account,
             region,

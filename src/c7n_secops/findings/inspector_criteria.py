@@ -81,12 +81,14 @@ def predicate(data: dict[str, Any]) -> Predicate:
         tests.append(_opens(data["ports"]))
     if len(data.get("cve", ())) > VALUES_PER_KEY:
         wanted = frozenset(data["cve"])
-        tests.append(
-            lambda finding: (
-                finding.get("packageVulnerabilityDetails", {}).get("vulnerabilityId") in wanted
-            )
-        )
+        tests.append(lambda finding: not wanted.isdisjoint(vulnerability_ids(finding)))
     return lambda finding: all(test(finding) for test in tests)
+
+
+def vulnerability_ids(finding: Finding) -> tuple[str, ...]:
+    """The CVE, or other advisory, that a package finding is about."""
+    details = finding.get("packageVulnerabilityDetails")
+    return (details["vulnerabilityId"],) if details else ()
 
 
 def _attribute(block: dict[str, Any]) -> Predicate:

@@ -21,6 +21,11 @@ class Answer(NamedTuple):
     refusal: RefusedError | None = None
 
 
+def resource_ids(finding: dict[str, Any]) -> Iterator[str]:
+    """The ids of the resources that a finding is about."""
+    return (resource["id"] for resource in finding["resources"])
+
+
 class InspectorReader:
     """Inspector as one element of a policy may ask it, about one kind of resource.
 
@@ -33,6 +38,7 @@ class InspectorReader:
         self.account = element.manager.config.account_id
         self.region = element.manager.config.region
         self.client = client(element, "inspector2")
+        self.cache = element.manager._cache
 
     def findings(
         self,
@@ -42,20 +48,15 @@ class InspectorReader:
         more_axes: Sequence[Axis] = (),
     ) -> Answer:
         """The findings that meet the criteria and ``keep``, by resource, each finding once."""
-
-        def resource_ids(finding: dict[str, Any]) -> Iterator[str]:
-            if keep(finding):
-                yield from (resource["id"] for resource in finding["resources"])
-
         return self._search(
             "list_findings",
             "findings",
             FINDINGS_PAGE,
             criteria,
-            [Axis("resourceId", ids, VALUES_PER_KEY), *more_axes],
-            ids,
-            resource_ids,
+            [Axis("resourceId", ids, VALUES_PER_KEY, resource_ids), *more_axes],
+            keep,
             identity=lambda finding: finding["findingArn"],
+            asked=self.element.data,
         )
 
     def coverage(self, ids: Sequence[str], scan_types: Sequence[str] = ()) -> Answer:
@@ -71,10 +72,10 @@ class InspectorReader:
             "coveredResources",
             COVERAGE_PAGE,
             criteria,
-            [Axis("resourceId", ids, VALUES_PER_KEY)],
-            ids,
-            lambda row: (row["resourceId"],),
+            [Axis("resourceId", ids, VALUES_PER_KEY, lambda row: (row["resourceId"],))],
+            bool,
             identity=lambda row: (row["resourceId"], row["scanType"]),
+            asked=criteria,
         )
 
     def switched_off(self) -> str | None:
@@ -96,27 +97,41 @@ class InspectorReader:
         page_size: int,
         criteria: dict[str, Any],
         axes: Sequence[Axis],
-        ids: Sequence[str],
-        ids_of: Callable[[dict[str, Any]], Any],
+        keep: Callable[[dict[str, Any]], bool],
         identity: Callable[[dict[str, Any]], Any],
+        asked: Any,
     ) -> Answer:
+        """Search, and keep what concerns the resources, which the first axis narrows by.
+
+        A complete answer is cached under ``asked``, which must say what ``keep`` keeps.
+        """
+        by_id = axes[0]
+        place = (self.account, self.region, self.kind.type)
+        entry = {"c7n-secops": (operation, *place), "asked": asked, "of": sorted(by_id.values)}
+        with self.cache as cache:
+            kept: Rows | None = cache.get(entry)
+        if kept is not None:
+            return Answer(kept)
+
         def ask(narrowed: dict[str, list[str]]) -> Iterator[list[dict[str, Any]]]:
             narrow = {name: equals(values) for name, values in narrowed.items()}
             return pages(
                 self.client, operation, key, page_size, filterCriteria={**criteria, **narrow}
             )
 
-        wanted = frozenset(ids)
+        wanted = frozenset(by_id.values)
         rows: Rows = defaultdict(list)
         seen = set()
         try:
             for page in search(ask, axes):
                 for row in page:
-                    concerns = [name for name in ids_of(row) if name in wanted]
-                    if concerns and identity(row) not in seen:
+                    concerns = wanted.intersection(by_id.of(row))
+                    if concerns and identity(row) not in seen and keep(row):
                         seen.add(identity(row))
                         for name in concerns:
                             rows[name].append(row)
         except RefusedError as refusal:
             return Answer(rows, refusal)
+        with self.cache as cache:
+            cache.save(entry, dict(rows))
         return Answer(rows)
