@@ -23,10 +23,13 @@ UNFILTERED_MODES = ("hub-finding", "hub-action")
 class SecOpsElement(Element):
     """Mixin of every filter and action; put it before c7n's own base class.
 
-    ``annotations`` names the keys that the element writes on a resource and what they hold.
+    ``annotations`` names the keys that the element writes on a resource and what they hold,
+    ``packages`` the import packages of ours that only some elements need: they are in the Lambda
+    archives of policies that use those, and in no other.
     """
 
     annotations: ClassVar[dict[str, str]] = {}
+    packages: ClassVar[tuple[str, ...]] = ()
     data: dict[str, Any]
     manager: Any
     type: str
@@ -40,7 +43,7 @@ class SecOpsElement(Element):
 
     def validate(self) -> Any:
         """Complete the policy's Lambda mode, so that the function can load this element."""
-        complete_mode(self.manager.data)
+        complete_mode(self.manager.data, self.packages)
         mode = self.manager.data.get("mode") or {}
         if mode.get("type") in UNFILTERED_MODES and isinstance(self, Filter):
             raise self.invalid(

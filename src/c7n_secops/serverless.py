@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from c7n.exceptions import PolicyValidationError
@@ -11,8 +12,10 @@ HANDLER = "c7n_secops.handler.run"
 STOCK_HANDLER = "custodian_policy.run"
 
 
-def complete_mode(policy: dict[str, Any]) -> None:
+def complete_mode(policy: dict[str, Any], more: Sequence[str] = ()) -> None:
     """Set ``mode.packages`` and ``mode.handler`` in a policy's own data, where it has a mode.
+
+    ``more`` are the import packages that the function needs beside ours.
 
     A handler of the author's own is kept: it must call :func:`c7n_secops.registration.register`.
     The stock handler knows none of our elements, so naming it is an error here and not at the
@@ -22,8 +25,7 @@ def complete_mode(policy: dict[str, Any]) -> None:
     if not isinstance(mode, dict) or mode.get("type", "pull") == "pull":
         return
     packages = mode.setdefault("packages", [])
-    if PACKAGE not in packages:
-        packages.append(PACKAGE)
+    packages.extend(name for name in (PACKAGE, *more) if name not in packages)
     if mode.setdefault("handler", HANDLER) == STOCK_HANDLER:
         raise PolicyValidationError(
             f"policy:{policy.get('name', 'unknown')} mode.handler {STOCK_HANDLER} cannot load "
