@@ -21,7 +21,7 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 
-from tests.emulator import identity
+from tests.emulator import cloudtrail, identity
 from tests.emulator.wire import Answer, Asked, error_answer, error_code, parameters, understand
 
 LOG = logging.getLogger(__name__)
@@ -162,6 +162,7 @@ class Emulator:
             return self.strike(fault, record, start_response)
         record.status = answer.status
         record.error_code = error_code(answer.status, answer.headers, answer.body)
+        cloudtrail.record(asked, caller, record.error_code)
         if len(asked.body) > LOGGED_BODY:
             asked.body = b""
         asked.environ = {"CONTENT_TYPE": environ.get("CONTENT_TYPE", "")}
