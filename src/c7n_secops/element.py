@@ -10,7 +10,7 @@ from c7n.exceptions import PolicyValidationError
 from c7n.filters import Filter
 from c7n.utils import type_schema
 
-from c7n_secops import outcomes
+from c7n_secops import outcomes, plans
 from c7n_secops.schema_errors import explained
 from c7n_secops.serverless import complete_mode
 
@@ -23,7 +23,9 @@ UNFILTERED_MODES = ("hub-finding", "hub-action")
 class SecOpsElement(Element):
     """Mixin of every filter and action; put it before c7n's own base class.
 
-    ``annotations`` names the keys that the element writes on a resource and what they hold.
+    ``annotations`` names the keys that the element writes on a resource and what they hold. An
+    action may have ``plan(resources)``, which ``custodian run --dryrun`` shows (see
+    :mod:`c7n_secops.plans`).
     """
 
     annotations: ClassVar[dict[str, str]] = {}
@@ -47,6 +49,8 @@ class SecOpsElement(Element):
                 f"is never asked in mode {mode['type']}: Custodian runs the actions there on every "
                 "resource of the event; use mode eventbridge with source aws.securityhub"
             )
+        if hasattr(self, "plan") and self.manager.config.dryrun:
+            plans.show_for(self.manager)
         return super().validate()
 
     @property

@@ -1,0 +1,226 @@
+"""A suspect instance in a workload account, and an evidence bucket in a forensics account."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from tests.emulator import Emulator
+from tests.emulator.organisation import IMAGE, create_role, trust
+
+WORKLOAD, FORENSICS = "111111111111", "222222222222"
+REGION = "us-east-1"
+BUCKET = "ir-evidence"
+WRITER = "evidence-writer"
+CASE = "INC-1"
+GROUP = "c7n-quarantine"
+
+
+@dataclass
+class Scene:
+    """The two accounts, and what a test asks of them."""
+
+    emulator: Emulator
+    workload: str = WORKLOAD
+    forensics: str = FORENSICS
+    bucket: str = BUCKET
+
+    @property
+    def ec2(self) -> Any:
+        return self.emulator.client("ec2", self.workload, REGION)
+
+    @property
+    def s3(self) -> Any:
+        return self.emulator.client("s3", self.forensics, REGION)
+
+    def client(self, service: str) -> Any:
+        return self.emulator.client(service, self.workload, REGION)
+
+    @property
+    def role(self) -> str:
+        return f"arn:aws:iam::{self.forensics}:role/{WRITER}"
+
+    @property
+    def store(self) -> dict[str, Any]:
+        """The keys of the evidence bucket, as a policy has them."""
+        return {
+            "bucket": self.bucket,
+            "role": self.role,
+            "kms-key": f"arn:aws:kms:{REGION}:{self.forensics}:alias/evidence",
+            "retention": {"mode": "GOVERNANCE", "days": 30},
+        }
+
+    # --- building
+
+    def build(self, object_lock: bool = True) -> Scene:
+        """The bucket and the role that writes to it."""
+        self.s3.create_bucket(Bucket=self.bucket, ObjectLockEnabledForBucket=object_lock)
+        create_role(self.emulator, self.forensics, WRITER, trust(AWS="*"))
+        return self
+
+    def vpc(self, cidr: str = "10.7.0.0/16") -> tuple[str, str]:
+        """A VPC and its subnet."""
+        vpc = self.ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+        subnet = self.ec2.create_subnet(VpcId=vpc, CidrBlock=cidr)["Subnet"]["SubnetId"]
+        return vpc, subnet
+
+    def group(self, vpc: str, name: str) -> str:
+        return str(
+            self.ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"]
+        )
+
+    def launch(
+        self, number: int = 1, *, tags: dict[str, str] | None = None, **request: Any
+    ) -> list[str]:
+        """Instances, in the default VPC unless the request says otherwise."""
+        marks = [{"Key": key, "Value": value} for key, value in (tags or {"Name": "host"}).items()]
+        answer = self.ec2.run_instances(
+            ImageId=IMAGE,
+            InstanceType=request.pop("InstanceType", "t3.micro"),
+            MinCount=number,
+            MaxCount=number,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": marks}],
+            **request,
+        )
+        return [row["InstanceId"] for row in answer["Instances"]]
+
+    def attach_interface(self, instance: str, subnet: str, groups: list[str], index: int) -> str:
+        interface = self.ec2.create_network_interface(SubnetId=subnet, Groups=groups)
+        name = str(interface["NetworkInterface"]["NetworkInterfaceId"])
+        self.ec2.attach_network_interface(
+            NetworkInterfaceId=name, InstanceId=instance, DeviceIndex=index
+        )
+        return name
+
+    def profile(self, name: str = "web", path: str = "/") -> str:
+        """An instance profile with a role of another name; its ARN."""
+        iam = self.client("iam")
+        iam.create_role(
+            RoleName=f"{name}-role",
+            Path=path,
+            AssumeRolePolicyDocument=trust(Service="ec2.amazonaws.com"),
+        )
+        made = iam.create_instance_profile(InstanceProfileName=name, Path=path)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=f"{name}-role")
+        return str(made["InstanceProfile"]["Arn"])
+
+    # --- looking
+
+    def instance(self, name: str) -> dict[str, Any]:
+        answer = self.ec2.describe_instances(InstanceIds=[name])
+        found: dict[str, Any] = answer["Reservations"][0]["Instances"][0]
+        return found
+
+    def tags(self, name: str) -> dict[str, str]:
+        return {mark["Key"]: mark["Value"] for mark in self.instance(name).get("Tags", ())}
+
+    def interfaces(self, instance: str) -> dict[str, list[str]]:
+        """The security groups of each interface."""
+        rows = self.ec2.describe_network_interfaces(
+            Filters=[{"Name": "attachment.instance-id", "Values": [instance]}]
+        )["NetworkInterfaces"]
+        return {
+            row["NetworkInterfaceId"]: sorted(group["GroupId"] for group in row["Groups"])
+            for row in rows
+        }
+
+    def quarantine_groups(self) -> dict[str, str]:
+        """The quarantine group of each VPC that has one."""
+        rows = self.ec2.describe_security_groups(
+            Filters=[{"Name": "group-name", "Values": [GROUP]}]
+        )["SecurityGroups"]
+        return {row["VpcId"]: row["GroupId"] for row in rows}
+
+    def rules(self, group: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.ec2.describe_security_group_rules(
+            Filters=[{"Name": "group-id", "Values": [group]}]
+        )["SecurityGroupRules"]
+        return rows
+
+    def is_contained(self, instance: str) -> bool:
+        """Whether every interface has a quarantine group only, and that has no rule."""
+        groups = set(self.quarantine_groups().values())
+        held = self.interfaces(instance).values()
+        return (
+            bool(held)
+            and all(len(names) == 1 and names[0] in groups for names in held)
+            and not any(self.rules(group) for group in groups)
+        )
+
+    def attribute(self, instance: str, name: str) -> Any:
+        answer = self.ec2.describe_instance_attribute(InstanceId=instance, Attribute=name)
+        return answer[name[0].upper() + name[1:]].get("Value")
+
+    def snapshots(self, case: str = CASE) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.ec2.describe_snapshots(
+            Filters=[{"Name": "tag:c7n-secops:case", "Values": [case]}]
+        )["Snapshots"]
+        return rows
+
+    def folder(self, instance: str, case: str = CASE) -> str:
+        return f"cases/{case}/{self.workload}/{REGION}/{instance}"
+
+    def objects(self, instance: str, case: str = CASE) -> list[str]:
+        """The names of the case's objects on an instance."""
+        start = f"{self.folder(instance, case)}/"
+        rows = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=start).get("Contents", ())
+        return [row["Key"].removeprefix(start) for row in rows]
+
+    def read(self, instance: str, name: str, case: str = CASE) -> Any:
+        answer = self.s3.get_object(Bucket=self.bucket, Key=f"{self.folder(instance, case)}/{name}")
+        return json.loads(answer["Body"].read())
+
+    def ledger(self, instance: str, case: str = CASE) -> dict[str, str]:
+        """The status of each step that the ledger has an object for."""
+        records = [
+            self.read(instance, name, case)
+            for name in self.objects(instance, case)
+            if name.startswith("ledger/") and name != "ledger/10-prior.json"
+        ]
+        return {record["step"]: record["status"] for record in records}
+
+    def check_manifest(self, instance: str, case: str = CASE) -> dict[str, Any]:
+        """The manifest, all of whose hashes were compared with the objects."""
+        manifest: dict[str, Any] = self.read(instance, "manifest.json", case)
+        for row in manifest["objects"]:
+            answer = self.s3.get_object(
+                Bucket=self.bucket, Key=row["key"], VersionId=row["version"]
+            )
+            body = answer["Body"].read()
+            assert hashlib.sha256(body).hexdigest() == row["sha256"], row["key"]
+            assert len(body) == row["size"]
+        listed = {
+            row["key"].removeprefix(f"{self.folder(instance, case)}/")
+            for row in manifest["objects"]
+        }
+        assert listed == set(self.objects(instance, case)) - {"manifest.json"}
+        return manifest
+
+    def expire_lock(self, instance: str, case: str = CASE) -> None:
+        """Let the time pass after which a run that died keeps nobody out."""
+        held = self.read(instance, "lock.json", case)
+        held["expires"] = datetime(2020, 1, 1, tzinfo=timezone.utc).isoformat()
+        self.s3.put_object(
+            Bucket=self.bucket,
+            Key=f"{self.folder(instance, case)}/lock.json",
+            Body=json.dumps(held).encode(),
+        )
+
+
+def policy(action: dict[str, Any], *filters: Any, **more: Any) -> dict[str, Any]:
+    """A policy on instances with one action."""
+    return {
+        "name": "ir",
+        "resource": "aws.ec2",
+        "filters": list(filters),
+        "actions": [action],
+        **more,
+    }
+
+
+def by_instance(run: Any, action: str) -> dict[str, dict[str, Any]]:
+    """The results of an action, by instance."""
+    return {row["InstanceId"]: row for row in run.action(action)["results"]}
