@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.emulator import cloudtrail, ec2, events, guardduty, identity, inspector2, lambdas, ssm
+from tests.emulator import (
+    apigateway,
+    cloudtrail,
+    ec2,
+    events,
+    guardduty,
+    identity,
+    inspector2,
+    lambdas,
+    s3,
+    ssm,
+)
 
 
 def install() -> None:
@@ -10,5 +21,16 @@ def install() -> None:
 
     Importing ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
     """
-    for module in (identity, cloudtrail, ec2, inspector2, ssm, lambdas, events, guardduty):
+    for module in (
+        identity,
+        cloudtrail,
+        ec2,
+        inspector2,
+        ssm,
+        lambdas,
+        events,
+        guardduty,
+        apigateway,
+        s3,
+    ):
         getattr(module, "install", lambda: None)()
