@@ -91,3 +91,24 @@ def received(emulator: Emulator, account: str, url: str) -> list[dict[str, Any]]
         QueueUrl=url, MaxNumberOfMessages=10
     )
     return [json.loads(message["Body"]) for message in answer.get("Messages", ())]
+
+
+def account(emulator: Emulator, made: dict[str, str], name: str = WORKLOAD, **more: str) -> str:
+    """An account with the roles and the topic; returns the ARN of the response role."""
+    stack(emulator, name, "account-roles.yml", SecurityAccountId=ACCOUNT)
+    outputs = stack(
+        emulator,
+        name,
+        "incident-response-account.yml",
+        SecurityAccountId=ACCOUNT,
+        EvidenceBucket=made["evidence_bucket"],
+        EvidenceKeyArn=made["evidence_key"],
+        **more,
+    )
+    return outputs["RoleArn"]
+
+
+def assume(emulator: Emulator, role: str, by: str = ACCOUNT) -> boto3.Session:
+    """A session of a role."""
+    sts = emulator.client("sts", by, REGION)
+    return session_of(sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"])

@@ -125,7 +125,10 @@ def document_of(policy: Any) -> str:
     if isinstance(policy, str):
         return policy
     # an inline policy made by the API is a record of the text, one made by CloudFormation is it
-    return str(policy["policy_document"]) if "policy_document" in policy else json.dumps(policy)
+    if "policy_document" in policy:
+        return str(policy["policy_document"])
+    there = [each for each in policy["Statement"] if each is not None]  # moto's AWS::NoValue
+    return json.dumps({**policy, "Statement": there})
 
 
 def documents(caller: Caller) -> Iterator[str]:
@@ -436,6 +439,9 @@ def conditions(asked: Asked, action: str, resource: str) -> dict[str, Any]:
         context["events:source"] = sources.pop() if len(sources) == 1 else ""
     if asked.service == "s3":
         context.update(s3_service_context(action, query, path_of(asked), headers_of(asked)))
+        key = headers_of(asked).get("x-amz-server-side-encryption-aws-kms-key-id")
+        if key:
+            context["s3:x-amz-server-side-encryption-aws-kms-key-id"] = key
     if ":instance/" in resource:
         instance_id = resource.rsplit("/", 1)[1]
         for instance in fleet.instances(asked.account, asked.region):
