@@ -2,8 +2,9 @@
 
 Only CreateTags and DeleteTags are recorded, also where they are refused; LookupEvents narrows by
 one attribute, as on AWS. State of one account and region: ``events`` (a list of the rows of
-LookupEvents, oldest first; seed it for events that the emulator cannot make) and ``settings``
-(``{"silent": True}``: nothing is recorded any more, as before CloudTrail delivers).
+LookupEvents, oldest first; seed it for events that the emulator cannot make) and ``settings``:
+with ``{"silent": True}`` nothing is recorded any more, as before CloudTrail delivers, and with
+``{"trail": True}`` each event goes to EventBridge's default bus too.
 """
 
 # Parameters are named as AWS names them.
@@ -16,6 +17,7 @@ import uuid
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.emulator import events
 from tests.emulator.clock import iso, now, to_datetime
 from tests.emulator.identity import Caller
 from tests.emulator.kit import Context, fail, fingerprint, operation, page, state, without_none
@@ -29,7 +31,8 @@ def record(asked: Asked, caller: Any, error_code: str) -> None:
     """Adds a call that was answered to the event history of its account and region."""
     if asked.service != "ec2" or asked.operation not in RECORDED or not isinstance(caller, Caller):
         return
-    if state(SERVICE, asked.account, asked.region, "settings").get("silent"):
+    settings = state(SERVICE, asked.account, asked.region, "settings")
+    if settings.get("silent"):
         return
     query = parse_qs(asked.body.decode(), keep_blank_values=True)
     ids = numbered(query, "ResourceId.{}")
@@ -65,6 +68,9 @@ def record(asked: Asked, caller: Any, error_code: str) -> None:
         "CloudTrailEvent": json.dumps(event),
     }
     state(SERVICE, asked.account, asked.region, "events", list).append(row)
+    if settings.get("trail"):
+        seen = {"source": "aws.ec2", "detail-type": "AWS API Call via CloudTrail", "detail": event}
+        events.deliver(asked.account, asked.region, seen)
 
 
 def first(query: dict[str, list[str]], name: str) -> str | None:
