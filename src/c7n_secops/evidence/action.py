@@ -101,7 +101,7 @@ class CaseAction(SecOpsElement, EventAction):
     def admits(self, case: Case) -> None:
         """Raise CaseError where this action must not work on the case; its lock is held."""
 
-    def finish(self, results: list[dict[str, Any]], event: Mapping[str, Any] | None) -> None:
+    def finish(self, resources: list[dict[str, Any]], event: Mapping[str, Any] | None) -> None:
         """Called once, when all results are known."""
 
     def validate(self) -> Any:
@@ -164,7 +164,7 @@ class CaseAction(SecOpsElement, EventAction):
             self._close(cases)
         results = [self.results[row["InstanceId"]] for row in resources]
         counts = dict(Counter(row["outcome"] for row in results))
-        self.finish(results, event)
+        self.finish(resources, event)
         answer = {"results": results, "counts": counts}
         summary = " ".join(f"{outcome}:{count}" for outcome, count in sorted(counts.items()))
         self.log.info("policy:%s %s %s", self.manager.ctx.policy.name, self.label, summary)

@@ -21,6 +21,7 @@ NUMBERS = {
     "asg": 50,
     "elb": 52,
     "gather": 60,
+    "cut-tracked": 68,
     "contain": 70,
     "imds": 72,
     "profile": 80,
@@ -75,6 +76,8 @@ class Case:
     outcome: str = "partial"
     code: str | None = None
     lost: bool = False
+    guest: bool = False
+    """Whether another case has the instance, so that this one may only take evidence."""
 
     @property
     def id(self) -> str:

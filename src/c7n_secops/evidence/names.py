@@ -55,16 +55,27 @@ def values_for(
     now: datetime,
     case: str | None,
 ) -> dict[str, str | None]:
-    """What each of :data:`FIELDS` stands for."""
+    """What each of :data:`FIELDS` stands for; ``case`` is what the instance's tag says.
+
+    An event whose detail names a case is about that one.
+    """
+    detail = (event or {}).get("detail")
+    named = text(detail.get("case")) if isinstance(detail, Mapping) else None
     return {
         "instance_id": instance["InstanceId"],
         "account_id": account,
         "region": region,
         "date": now.strftime("%Y%m%d"),
-        "case": case,
+        "case": named or case,
         "event_id": text((event or {}).get("id")),
         "finding_id": finding_id(event or {}),
     }
+
+
+def named_case(event: Mapping[str, Any]) -> str | None:
+    """The case that a request names in its event, for those that are part of one."""
+    detail = event.get("detail")
+    return text(detail.get("case")) if isinstance(detail, Mapping) else None
 
 
 def finding_id(event: Mapping[str, Any]) -> str | None:

@@ -69,12 +69,12 @@ def block(keys: dict[str, Any]) -> dict[str, Any]:
 CASE_DOC = """\
     ``case-id`` names the case. What stands in braces is filled in for each instance as the policy
     runs: ``{instance_id}``, ``{account_id}``, ``{region}``, ``{date}`` (UTC, YYYYMMDD), ``{case}``
-    (the value of the instance's tag ``c7n-secops:case``), ``{event_id}`` and ``{finding_id}`` (of
-    the GuardDuty, Inspector or Security Hub finding in the event). The result is at most 64
-    letters, digits, dots, dashes or underscores, or nothing is done to the instance. A run takes
-    the lock of its case on each instance; ``lock-timeout`` (900 seconds unless set) is how long a
-    run that died keeps the others out. Running again with the same case goes on where the earlier
-    run stopped.
+    (``detail.case`` of the event, or else the instance's tag ``c7n-secops:case``), ``{event_id}``
+    and ``{finding_id}`` (of the GuardDuty, Inspector or Security Hub finding in the event). The
+    result is at most 64 letters, digits, dots, dashes or underscores, or nothing is done to the
+    instance. A run takes the lock of its case on each instance; ``lock-timeout`` (900 seconds
+    unless set) is how long a run that died keeps the others out. Running again with the same case
+    goes on where the earlier run stopped.
 """
 
 STORE_DOC = """\
