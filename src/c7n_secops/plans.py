@@ -22,6 +22,7 @@ log = logging.getLogger("custodian.c7n_secops.plans")
 class ShowPlans(Filter):
     """Stands after a policy's own filters in a dry run, and lets every resource pass."""
 
+    type = "show-plans"
     schema = {"type": "object", "additionalProperties": False}
 
     def process(self, resources: list[dict[str, Any]], event: Any = None) -> list[dict[str, Any]]:
