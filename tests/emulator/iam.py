@@ -36,6 +36,7 @@ from moto.organizations.models import organizations_backends
 
 from tests.emulator import apigateway, fleet, s3
 from tests.emulator.identity import Caller, find_role
+from tests.emulator.kit import backend
 from tests.emulator.wire import (
     FORM,
     SIGNING_NAMES,
@@ -76,6 +77,7 @@ def enforce(asked: Asked, caller: Caller) -> Answer | None:
         *((action, arn) for arn in resources_of(asked)),
         *passed_roles(asked),
         *retained(asked, action),
+        *created_with_tags(asked),
     ]:
         context = EvalContext(
             principal_arn=caller.arn,
@@ -283,6 +285,7 @@ EC2_RESOURCES = {
     "InstanceId": "instance",
     "NetworkInterfaceId": "network-interface",
     "ResourceId": "",
+    "SecurityGroupId": "security-group",
     "RouteTableId": "route-table",
     "SnapshotId": "snapshot",
     "SubnetId": "subnet",
@@ -311,8 +314,44 @@ def ec2_resources(asked: Asked) -> list[str]:
         for value in values:
             which = kind or EC2_PREFIXES.get(value.split("-")[0], "")
             if which:
-                found.append(f"arn:aws:ec2:{asked.region}:{asked.account}:{which}/{value}")
+                found.append(ec2_arn(asked, which, value))
+    for value in query_of(asked).get("InstanceSpecification.InstanceId", ()):
+        found += [ec2_arn(asked, "instance", value), ec2_arn(asked, "snapshot", "*")]
+    for value in query_of(asked).get("AssociationId", ()):
+        found += associated(asked, value)
     return found
+
+
+def ec2_arn(asked: Asked, kind: str, name: str) -> str:
+    owner = "" if kind == "snapshot" else asked.account  # as AWS writes them
+    return f"arn:aws:ec2:{asked.region}:{owner}:{kind}/{name}"
+
+
+def associated(asked: Asked, association: str) -> list[str]:
+    """The instance whose profile, or the address whose place, an association is."""
+    ec2 = backend("ec2", asked.account, asked.region)
+    return [
+        ec2_arn(asked, "instance", each.instance.id)
+        for each in ec2.iam_instance_profile_associations.values()
+        if each.association_id == association
+    ] + [
+        ec2_arn(asked, "elastic-ip", each.allocation_id)
+        for each in ec2.addresses
+        if each.association_id == association
+    ]
+
+
+def created_with_tags(asked: Asked) -> list[tuple[str, str]]:
+    """What it takes to tag a resource of EC2 as it is made."""
+    if asked.service != "ec2" or asked.operation == "CreateTags":
+        return []
+    kinds = [
+        value
+        for name, values in query_of(asked).items()
+        if re.fullmatch(r"TagSpecification\.\d+\.ResourceType", name)
+        for value in values
+    ]
+    return [("ec2:CreateTags", ec2_arn(asked, kind, "*")) for kind in kinds]
 
 
 def ssm_resources(asked: Asked) -> list[str]:
@@ -442,13 +481,13 @@ def conditions(asked: Asked, action: str, resource: str) -> dict[str, Any]:
         key = headers_of(asked).get("x-amz-server-side-encryption-aws-kms-key-id")
         if key:
             context["s3:x-amz-server-side-encryption-aws-kms-key-id"] = key
-    if ":instance/" in resource:
-        instance_id = resource.rsplit("/", 1)[1]
-        for instance in fleet.instances(asked.account, asked.region):
-            if instance.id == instance_id:
-                for key, value in fleet.tags_of(instance).items():
-                    for prefix in ("aws", "ec2", "ssm"):
-                        context[f"{prefix}:resourcetag/{key}"] = value
+    if resource.startswith("arn:aws:ec2:"):
+        tags = backend("ec2", asked.account, asked.region).tags
+        for key, value in tags.get(resource.rsplit("/", 1)[1], {}).items():
+            for prefix in ("aws", "ec2", "ssm"):
+                context[f"{prefix}:resourcetag/{key}"] = value
+        if action == "ec2:CreateTags" and asked.operation != "CreateTags":
+            context["ec2:CreateAction"] = asked.operation
     return {key.lower(): value for key, value in context.items()}
 
 

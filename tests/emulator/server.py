@@ -175,11 +175,11 @@ class Emulator:
         to_api = asked.service == "execute-api"
         if isinstance(caller, Answer) and not to_api:
             return caller
-        if self.enforce and isinstance(caller, identity.Caller):
-            refused = self.enforce(asked, caller)
-            if refused:
-                return refused
         try:
+            if self.enforce and isinstance(caller, identity.Caller):
+                refused = self.enforce(asked, caller)
+                if refused:
+                    return refused
             if to_api:
                 return apigateway.invoke(asked, caller, functools.partial(run, self))
             return run(self.moto, asked.environ)
