@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.common_models import CloudFormationModel
+from moto.sns.models import sns_backends
 
 Create = Callable[[str, str, dict[str, Any]], str]
 
@@ -39,3 +40,12 @@ def resource(kind: str) -> Callable[[Create], Create]:
         return create
 
     return decorate
+
+
+@resource("AWS::SNS::Subscription")
+def create_subscription(account: str, region: str, given: dict[str, Any]) -> str:
+    sns = sns_backends[account][region]
+    made = sns.subscribe(given["TopicArn"], given["Endpoint"], given["Protocol"])
+    raw = str(given.get("RawMessageDelivery", False)).lower()
+    sns.set_subscription_attributes(made.arn, "RawMessageDelivery", raw)
+    return str(made.arn)
