@@ -13,6 +13,7 @@ from tests.harness import ACCOUNT, REGION, ROOT
 WORKLOAD = "222222222222"
 FORENSICS = "333333333333"
 BUCKET = "acme-evidence"
+CASE = "INC-42"
 BUS = "c7n-secops-incident-response"
 
 
@@ -112,3 +113,58 @@ def assume(emulator: Emulator, role: str, by: str = ACCOUNT) -> boto3.Session:
     """A session of a role."""
     sts = emulator.client("sts", by, REGION)
     return session_of(sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"])
+
+
+def launch(emulator: Emulator, number: int = 1, **tags: str) -> list[str]:
+    """Instances in the workload account, with ``c7n_secops_x`` for the tag ``c7n-secops:x``."""
+    marks = {"Name": "host"}
+    for key, value in tags.items():
+        marks["c7n-secops:" + key.removeprefix("c7n_secops_").replace("_", "-")] = value
+    answer = emulator.client("ec2", WORKLOAD, REGION).run_instances(
+        ImageId="ami-12345678",
+        MinCount=number,
+        MaxCount=number,
+        TagSpecifications=[
+            {
+                "ResourceType": "instance",
+                "Tags": [{"Key": key, "Value": value} for key, value in marks.items()],
+            }
+        ],
+    )
+    return [instance["InstanceId"] for instance in answer["Instances"]]
+
+
+def tags_of(emulator: Emulator, instance: str) -> dict[str, str]:
+    found = emulator.client("ec2", WORKLOAD, REGION).describe_tags(
+        Filters=[{"Name": "resource-id", "Values": [instance]}]
+    )
+    return {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+
+
+def is_contained(emulator: Emulator, instance: str) -> bool:
+    """Whether every interface has one group only, which has no rule."""
+    ec2 = emulator.client("ec2", WORKLOAD, REGION)
+    rows = ec2.describe_network_interfaces(
+        Filters=[{"Name": "attachment.instance-id", "Values": [instance]}]
+    )["NetworkInterfaces"]
+    groups = [[group["GroupId"] for group in row["Groups"]] for row in rows]
+    assert groups
+    if any(len(each) != 1 for each in groups):
+        return False
+    ids = sorted({each[0] for each in groups})
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": ids}])
+    return rules["SecurityGroupRules"] == []
+
+
+def case_of(emulator: Emulator, instance: str, case: str = CASE) -> dict[str, Any]:
+    """The manifest of a case in the forensics account."""
+    key = f"cases/{case}/{WORKLOAD}/{REGION}/{instance}/manifest.json"
+    answer = emulator.client("s3", FORENSICS, REGION).get_object(Bucket=BUCKET, Key=key)
+    found: dict[str, Any] = json.load(answer["Body"])
+    return found
+
+
+def changes(emulator: Emulator) -> set[str]:
+    """The operations that change something, in any account; a notification does not."""
+    reading = ("Describe", "Get", "List", "Head", "Assume", "Lookup", "Publish")
+    return {call.operation for call in emulator.calls() if not call.operation.startswith(reading)}

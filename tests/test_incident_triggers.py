@@ -12,19 +12,22 @@ import yaml
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, POLICIES, REGION, ROOT, Cli, Custodian
 from tests.incident_scene import (
-    BUCKET,
-    FORENSICS,
+    CASE,
     WORKLOAD,
     account,
+    case_of,
+    changes,
     endpoint,
     evidence,
+    is_contained,
     key_of,
+    launch,
     request,
+    tags_of,
 )
 from tests.inspector_data import SAMPLES
 
 FOLDER = POLICIES / "incident-response"
-CASE = "INC-42"
 Vars = dict[str, str]
 
 
@@ -36,64 +39,9 @@ def made(emulator: Emulator) -> Vars:
     return variables
 
 
-def launch(emulator: Emulator, number: int = 1, **tags: str) -> list[str]:
-    """Instances in the workload account, with ``c7n_secops_x`` for the tag ``c7n-secops:x``."""
-    marks = {"Name": "host"}
-    for key, value in tags.items():
-        marks["c7n-secops:" + key.removeprefix("c7n_secops_").replace("_", "-")] = value
-    answer = emulator.client("ec2", WORKLOAD, REGION).run_instances(
-        ImageId="ami-12345678",
-        MinCount=number,
-        MaxCount=number,
-        TagSpecifications=[
-            {
-                "ResourceType": "instance",
-                "Tags": [{"Key": key, "Value": value} for key, value in marks.items()],
-            }
-        ],
-    )
-    return [instance["InstanceId"] for instance in answer["Instances"]]
-
-
-def tags_of(emulator: Emulator, instance: str) -> dict[str, str]:
-    found = emulator.client("ec2", WORKLOAD, REGION).describe_tags(
-        Filters=[{"Name": "resource-id", "Values": [instance]}]
-    )
-    return {tag["Key"]: tag["Value"] for tag in found["Tags"]}
-
-
-def is_contained(emulator: Emulator, instance: str) -> bool:
-    """Whether every interface has one group only, which has no rule."""
-    ec2 = emulator.client("ec2", WORKLOAD, REGION)
-    rows = ec2.describe_network_interfaces(
-        Filters=[{"Name": "attachment.instance-id", "Values": [instance]}]
-    )["NetworkInterfaces"]
-    groups = [[group["GroupId"] for group in row["Groups"]] for row in rows]
-    assert groups
-    if any(len(each) != 1 for each in groups):
-        return False
-    ids = sorted({each[0] for each in groups})
-    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": ids}])
-    return rules["SecurityGroupRules"] == []
-
-
-def case_of(emulator: Emulator, instance: str, case: str = CASE) -> dict[str, Any]:
-    """The manifest of a case in the forensics account."""
-    key = f"cases/{case}/{WORKLOAD}/{REGION}/{instance}/manifest.json"
-    answer = emulator.client("s3", FORENSICS, REGION).get_object(Bucket=BUCKET, Key=key)
-    found: dict[str, Any] = json.load(answer["Body"])
-    return found
-
-
 def results(folder: Path) -> dict[str, str]:
     rows = json.loads((folder / "action-quarantine-instance").read_text())["results"]
     return {row["InstanceId"]: row["outcome"] for row in rows}
-
-
-def changes(emulator: Emulator) -> set[str]:
-    """The operations that change something, in any account; a notification does not."""
-    reading = ("Describe", "Get", "List", "Head", "Assume", "Lookup", "Publish")
-    return {call.operation for call in emulator.calls() if not call.operation.startswith(reading)}
 
 
 # --- by the instance's id ------------------------------------------------------------------------
