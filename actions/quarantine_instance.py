@@ -326,9 +326,8 @@ class QuarantineInstance(CaseAction):
     def _read_surroundings(self, cases: Sequence[Case]) -> None:
         autoscaling = self.detach.get("asg", "detach") != "none"
         elb = self.detach.get("elb", True)
-        scaling = calls.client(self, "autoscaling") if autoscaling else None
-        balancing = calls.client(self, "elbv2") if elb else None
-        iam = calls.client(self, "iam")
+        scaling = self.client("autoscaling") if autoscaling else None
+        balancing = self.client("elbv2") if elb else None
         allowed = self.data.get("security-group", {}).get("allow-egress", ())
         groups = QuarantineGroups(self.ec2, self.group_name, allowed)
         two_step = self.data.get("cut-tracked") == "two-step"
@@ -342,15 +341,14 @@ class QuarantineInstance(CaseAction):
         final = self.data.get("final-profile", "none")
         self.identity = Identity(
             self.ec2,
-            iam,
+            self.client,
             surroundings,
             self.data.get("revoke-sessions", "if-exclusive"),
             None if final == "none" else final,
         )
         self.gathering = Gathering(
             self.ec2,
-            iam,
-            (calls.client(self, "ssm"), calls.client(self, "ssm", retry=False)),
+            self.client,
             surroundings,
             self.data.get("gather", {}),
             self.manager.ctx.policy.name,
@@ -420,8 +418,6 @@ class QuarantineInstance(CaseAction):
     # --- afterwards
 
     def tags_of(self, case: Case) -> dict[str, str]:
-        if case.guest:
-            return {}
         state = "contained" if case.outcome == "contained" else "partial"
         return {STATE: state, **self.snapshot_tag(case)}
 

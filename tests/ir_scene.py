@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from tests.emulator import Emulator
 from tests.emulator.organisation import IMAGE, create_role, trust
+from tests.harness import Custodian
 
 WORKLOAD, FORENSICS = "111111111111", "222222222222"
 REGION = "us-east-1"
@@ -224,3 +227,139 @@ def policy(action: dict[str, Any], *filters: Any, **more: Any) -> dict[str, Any]
 def by_instance(run: Any, action: str) -> dict[str, dict[str, Any]]:
     """The results of an action, by instance."""
     return {row["InstanceId"]: row for row in run.action(action)["results"]}
+
+
+class Suspect:
+    """An instance that has everything that containment changes."""
+
+    def __init__(self, emulator: Emulator):
+        self.scene = Scene(emulator).build()
+        scene = self.scene
+        self.vpc, subnet = scene.vpc()
+        other, other_subnet = scene.vpc("10.8.0.0/16")
+        groups = [scene.group(self.vpc, name) for name in ("web", "ssh")]
+        self.profile = scene.profile("web", "/team/")
+        (self.id,) = scene.launch(
+            SubnetId=subnet, SecurityGroupIds=groups, IamInstanceProfile={"Arn": self.profile}
+        )
+        first = next(iter(scene.interfaces(self.id)))
+        scene.attach_interface(self.id, other_subnet, [scene.group(other, "db")], 1)
+        self.address = scene.ec2.allocate_address(Domain="vpc")["AllocationId"]
+        scene.ec2.associate_address(AllocationId=self.address, NetworkInterfaceId=first)
+        self.target_group = scene.client("elbv2").create_target_group(
+            Name="web", Protocol="HTTP", Port=80, VpcId=self.vpc, TargetType="instance"
+        )["TargetGroups"][0]["TargetGroupArn"]
+        scene.client("elbv2").register_targets(
+            TargetGroupArn=self.target_group, Targets=[{"Id": self.id, "Port": 8080}]
+        )
+        self._join_group(subnet)
+        scene.ec2.modify_instance_attribute(
+            InstanceId=self.id, InstanceInitiatedShutdownBehavior={"Value": "terminate"}
+        )
+        self.before = scene.interfaces(self.id)
+        self.volumes = [
+            row["Ebs"]["VolumeId"] for row in scene.instance(self.id)["BlockDeviceMappings"]
+        ]
+        self.emulator = emulator
+        emulator.clear_calls()
+
+    def _join_group(self, subnet: str) -> None:
+        scaling = self.scene.client("autoscaling")
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName="web",
+            InstanceId=self.id,
+            MinSize=0,
+            MaxSize=5,
+            DesiredCapacity=0,
+            VPCZoneIdentifier=subnet,
+        )
+        scaling.attach_instances(AutoScalingGroupName="web", InstanceIds=[self.id])
+
+    def policy(self, **keys: Any) -> dict[str, Any]:
+        action = {
+            "type": "quarantine-instance",
+            "case-id": CASE,
+            "evidence": self.scene.store,
+            "detach": {"asg": "detach", "replace": False},
+            "imds": "disable",
+            **keys,
+        }
+        return policy(action, {"InstanceId": self.id})
+
+    def state(self) -> dict[str, Any]:
+        """All that a run changes, in words that are the same for each instance like this one."""
+        scene = self.scene
+        instance = scene.instance(self.id)
+        tags = scene.tags(self.id)
+        groups = scene.client("autoscaling").describe_auto_scaling_instances(InstanceIds=[self.id])[
+            "AutoScalingInstances"
+        ]
+        targets = scene.client("elbv2").describe_target_health(TargetGroupArn=self.target_group)
+        (address,) = scene.ec2.describe_addresses(AllocationIds=[self.address])["Addresses"]
+        return {
+            "contained": scene.is_contained(self.id),
+            "tags": {key: tags.get(f"c7n-secops:{key}") for key in ("case", "state", "snapshots")},
+            "termination": scene.attribute(self.id, "disableApiTermination"),
+            "stop": scene.attribute(self.id, "disableApiStop"),
+            "shutdown": scene.attribute(self.id, "instanceInitiatedShutdownBehavior"),
+            "volumes": [
+                row["Ebs"]["DeleteOnTermination"] for row in instance["BlockDeviceMappings"]
+            ],
+            "imds": instance["MetadataOptions"]["HttpEndpoint"],
+            "profile": instance.get("IamInstanceProfile"),
+            "asg": groups,
+            "targets": targets["TargetHealthDescriptions"],
+            "address": address.get("AssociationId"),
+            "role policies": scene.client("iam").list_role_policies(RoleName="web-role")[
+                "PolicyNames"
+            ],
+            "snapshots": Counter(row["VolumeId"] for row in scene.snapshots())
+            == Counter(self.volumes),
+            "groups": len(scene.quarantine_groups()),
+            "objects": scene.objects(self.id),
+            "ledger": scene.ledger(self.id),
+        }
+
+    def check_promises(self, custodian: Custodian) -> None:
+        """What must hold at any time: contained is said only of what is contained."""
+        scene = self.scene
+        contained = all(held == [group] for held, group in self._held_and_wanted())
+        said = {scene.tags(self.id).get("c7n-secops:state")}
+        run = custodian.last
+        if run is not None and run.action("quarantine-instance"):
+            said.add(by_instance(run, "quarantine-instance")[self.id]["outcome"])
+        if "manifest.json" in scene.objects(self.id):
+            said.add(scene.read(self.id, "manifest.json")["outcome"])
+        if "ledger/70-contain.json" in scene.objects(self.id):
+            said.add(
+                {"done": "contained"}.get(scene.read(self.id, "ledger/70-contain.json")["status"])
+            )
+        assert contained or "contained" not in said
+        moved = scene.interfaces(self.id) != self.before
+        if moved or scene.instance(self.id).get("IamInstanceProfile") is None:
+            self.check_prior()
+
+    def _held_and_wanted(self) -> Iterator[tuple[list[str], str | None]]:
+        groups = self.scene.quarantine_groups()
+        rows = self.scene.ec2.describe_network_interfaces(
+            Filters=[{"Name": "attachment.instance-id", "Values": [self.id]}]
+        )["NetworkInterfaces"]
+        for row in rows:
+            yield [group["GroupId"] for group in row["Groups"]], groups.get(row["VpcId"])
+
+    def check_prior(self) -> None:
+        """The prior state in the ledger is the one before the first run, whatever happened."""
+        prior = self.scene.read(self.id, "ledger/10-prior.json")
+        assert {name: row["groups"] for name, row in prior["interfaces"].items()} == self.before
+        if "attributes" in prior:
+            assert prior["attributes"] == {
+                "DisableApiTermination": False,
+                "DisableApiStop": False,
+                "InstanceInitiatedShutdownBehavior": "terminate",
+            }
+        assert prior.get("profile", {"arn": self.profile}) == {"arn": self.profile}
+
+    def check_evidence_is_single(self) -> None:
+        versions = self.scene.s3.list_object_versions(Bucket=self.scene.bucket)["Versions"]
+        pieces = Counter(row["Key"] for row in versions if "/evidence/" in row["Key"])
+        assert set(pieces.values()) == {1}, pieces

@@ -10,8 +10,10 @@
 * A snapshot that is shared is visible to the account that it is shared with.
 * ``CreateSnapshots`` answers with the state of each snapshot, ``LockSnapshot`` exists, and a
   snapshot is in the state that a test has seeded (``snapshot_states``: by id, ``*`` for the rest).
+* ``DescribeNetworkInterfaces`` tells the Elastic IP address of the private address that has it.
 * An interface that a test has seeded as requester-managed says so and cannot be changed.
 * ``ReplaceIamInstanceProfileAssociation`` gives a new association, which the instance shows.
+* ``ModifyInstanceAttribute`` sets InstanceInitiatedShutdownBehavior (moto: empties the groups).
 * ``ModifyInstanceMetadataOptions`` keeps what it is not told to change.
 * ``DeleteSecurityGroup`` refuses a group that an interface has.
 """
@@ -25,7 +27,7 @@ import base64
 import copy
 from typing import Any
 
-from moto.core.responses import ActionResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot
 from moto.ec2.models.elastic_network_interfaces import (
@@ -58,6 +60,8 @@ moto_describe_snapshots = EBSBackend.describe_snapshots
 moto_replace_association = (
     IamInstanceProfileAssociationBackend.replace_iam_instance_profile_association
 )
+moto_all_interfaces = NetworkInterfaceBackend.get_all_network_interfaces
+moto_modify_attribute = InstanceResponse.modify_instance_attribute
 moto_delete_group = SecurityGroupBackend.delete_security_group
 
 
@@ -263,6 +267,18 @@ def ignore_requester(self: NetworkInterface, value: bool) -> None:
     """moto sets every interface to False."""
 
 
+def all_interfaces(
+    self: NetworkInterfaceBackend, *args: Any, **kwargs: Any
+) -> list[NetworkInterface]:
+    found = moto_all_interfaces(self, *args, **kwargs)
+    for interface in found:
+        for address in interface.private_ip_addresses:
+            address.pop("Association", None)
+            if address.get("Primary") and interface.association:
+                address["Association"] = interface.association
+    return found
+
+
 def replace_association(
     self: IamInstanceProfileAssociationBackend, association_id: str, *args: Any, **kwargs: Any
 ) -> Any:
@@ -273,6 +289,16 @@ def replace_association(
         "Id": association.association_id,
     }
     return association
+
+
+def modify_attribute(self: InstanceResponse) -> ActionResult:
+    behaviour = self._get_param("InstanceInitiatedShutdownBehavior.Value")
+    if behaviour is None:
+        return moto_modify_attribute(self)
+    self.ec2_backend.modify_instance_attribute(
+        self._get_param("InstanceId"), "instance_initiated_shutdown_behavior", behaviour
+    )
+    return EmptyResult()
 
 
 def modify_metadata_options(
@@ -310,9 +336,11 @@ def install() -> None:
     )
     InstanceBackend.modify_instance_metadata_options = modify_metadata_options
     NetworkInterface.requester_managed = property(is_requester_managed, ignore_requester)
+    NetworkInterfaceBackend.get_all_network_interfaces = all_interfaces
     SecurityGroupBackend.delete_security_group = delete_group
     Snapshot.status = property(snapshot_state, ignore_state)
     Snapshot.state = property(snapshot_state)
+    InstanceResponse.modify_instance_attribute = modify_attribute
     InstanceResponse.describe_instances = describe_instances
     InstanceResponse.run_instances = run_instances
     InstanceResponse.reboot_instances = reboot_instances

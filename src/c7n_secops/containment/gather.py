@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from c7n_secops import deadline
@@ -18,6 +19,9 @@ from c7n_secops.systems_manager.commands import Ending, Sender
 
 DOCUMENTS = {"Linux": "AWS-RunShellScript", "Windows": "AWS-RunPowerShellScript"}
 DEFAULT_WAIT = 120
+HISTORY = timedelta(days=30)
+"""How long Systems Manager remembers what a command printed."""
+
 LONGEST_OUTPUT = 24000
 """Characters that GetCommandInvocation returns at most."""
 
@@ -31,14 +35,13 @@ class Gathering:
     def __init__(
         self,
         ec2: Any,
-        iam: Any,
-        ssm: tuple[Any, Any],
+        client: Callable[..., Any],
         surroundings: Surroundings,
         options: dict[str, Any],
         purpose: str,
     ):
-        self.ec2, self.iam, self.surroundings = ec2, iam, surroundings
-        self.client, self.once = ssm
+        """``client`` makes the clients of other services, where they are needed."""
+        self.ec2, self._client, self.surroundings = ec2, client, surroundings
         self.options, self.purpose = options, purpose
         self.swapped: set[str] = set()
         self._agents: dict[str, dict[str, Any]] = {}
@@ -47,6 +50,10 @@ class Gathering:
         self._problems: dict[str, list[str]] = defaultdict(list)
         self._endings: dict[tuple[str, str], Ending] = {}
 
+    @property
+    def client(self) -> Any:
+        return self._client("ssm")
+
     def look_up(self, cases: Sequence[Case], is_cut_off: Callable[[Case], bool]) -> None:
         """Read which instances can be asked, and the profile that they get for it."""
         self._cut_off = {case.id for case in cases if is_cut_off(case)}
@@ -54,7 +61,8 @@ class Gathering:
             return
         try:
             answer = calls.read(
-                self.iam.get_instance_profile, InstanceProfileName=self.options["profile"]
+                self._client("iam").get_instance_profile,
+                InstanceProfileName=self.options["profile"],
             )
             self.profile = answer["InstanceProfile"]["Arn"]
             for rows in agents.read(self.client, [case.id for case in cases]):
@@ -66,6 +74,8 @@ class Gathering:
 
     def run(self, cases: Sequence[Case], each: Any) -> None:
         """Do the whole step for the instances that can be asked; the outputs come later."""
+        if not self.options:
+            return
         ready = [case for case in cases if self._is_ready(case)]
         end = deadline.after(self.options.get("max-wait", DEFAULT_WAIT))
         if end <= time.monotonic():
@@ -74,18 +84,28 @@ class Gathering:
             return
         each(ready, self._swap)
         ready = [case for case in ready if "gather" not in case.steps]
-        if not ready:
-            return
-        since = [self._send(command, ready) for command in self.options["commands"]]
-        self._wait(min(since), end)
+        since = datetime.now(timezone.utc) - HISTORY if self._sent else None
+        for command in self.options["commands"] if ready else ():
+            sent = self._send(command, ready)
+            since = min(since or sent, sent)
+        each(ready, self._remember)
+        if since:
+            self._wait(since, end)
+
+    def _remember(self, case: Case) -> None:
+        """Keep the ids of the commands, so that a later run can still read what they printed."""
+        if case.id in self._sent:
+            case.note("gather", Entry("pending", None, {"commands": dict(self._sent[case.id])}))
 
     def _is_ready(self, case: Case) -> bool:
-        """Whether to ask an instance; where not, its step says why."""
-        if not self.options:
-            return False
+        """Whether to ask an instance; where not, its step says why, or what was sent earlier."""
         record = case.ledger.get("gather", {})
         if record.get("status") == "done":
             case.steps["gather"] = Entry("done", record["before"], record["after"])
+            return False
+        sent = (record.get("after") or {}).get("commands")
+        if sent and case.id in self._cut_off:
+            self._sent[case.id] = sent
             return False
         row = self._agents.get(case.id)
         if self._refused:
@@ -119,7 +139,7 @@ class Gathering:
         if "output" in self.options:
             request["OutputS3BucketName"] = self.options["output"]["bucket"]
             request["OutputS3KeyPrefix"] = self.options["output"].get("prefix", "")
-        sender = Sender(self.once, self.client, request, self.purpose)
+        sender = Sender(self._client("ssm", retry=False), self.client, request, self.purpose)
         ids = [case.id for case in cases if self._agents[case.id]["PlatformType"] == platform]
         for delivery in sender.send({"commands": [command["run"]]}, ids):
             for name in delivery.instance_ids:
@@ -159,7 +179,7 @@ class Gathering:
         """Put what the commands printed into the evidence, and record the step."""
         if case.id not in self._sent and case.id not in self._problems:
             return
-        after = {}
+        outputs = {}
         problems = list(self._problems.get(case.id, ()))
         for name, command_id in self._sent.get(case.id, {}).items():
             ending = self._endings.get((command_id, case.id))
@@ -167,25 +187,25 @@ class Gathering:
                 problems.append(f"{name}: no result when the time was over")
                 continue
             try:
-                after[name] = self._keep_one(case, name, command_id)
+                outputs[name] = self._keep_one(case, name, command_id)
             except FAILURES as error:
                 problems.append(f"{name}: {calls.failure(error)[1]}")
             if ending.outcome == "failed":
                 problems.append(f"{name}: {ending.reason}")
         status = "failed" if problems else "done"
+        after = {"commands": dict(self._sent.get(case.id, {})), "outputs": outputs}
         case.note("gather", Entry(status, None, after, "; ".join(problems) or None))
 
     def _keep_one(self, case: Case, name: str, command_id: str) -> dict[str, Any]:
-        answer = case.ask(
-            self.client.get_command_invocation, CommandId=command_id, InstanceId=case.id
-        )
-        output = answer.get("StandardOutputContent", "")
-        errors = answer.get("StandardErrorContent", "")
         file = f"evidence/os/{name}.txt"
-        text = output if not errors else f"{output}\n--- standard error ---\n{errors}"
-        case.folder.put(file, text.encode(), "text/plain")
-        return {
-            **case.folder.objects[file].to_dict(),
-            "command": command_id,
-            "truncated": len(output) >= LONGEST_OUTPUT,
-        }
+        if file not in case.folder.objects:
+            answer = case.ask(
+                self.client.get_command_invocation, CommandId=command_id, InstanceId=case.id
+            )
+            output = answer.get("StandardOutputContent", "")
+            errors = answer.get("StandardErrorContent", "")
+            if len(output) >= LONGEST_OUTPUT:
+                case.notes.append(f"what {name} printed is cut at {LONGEST_OUTPUT} characters")
+            text = output if not errors else f"{output}\n--- standard error ---\n{errors}"
+            case.folder.put(file, text.encode(), "text/plain")
+        return case.folder.objects[file].to_dict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -65,13 +65,23 @@ class Identity:
     """Profiles and sessions; ``mode`` is revoke-sessions, ``final`` the profile to end with."""
 
     def __init__(
-        self, ec2: Any, iam: Any, surroundings: Surroundings, mode: str, final: str | None
+        self,
+        ec2: Any,
+        client: Callable[..., Any],
+        surroundings: Surroundings,
+        mode: str,
+        final: str | None,
     ):
-        self.ec2, self.iam, self.surroundings = ec2, iam, surroundings
+        """``client`` makes the clients of other services, where they are needed."""
+        self.ec2, self._client, self.surroundings = ec2, client, surroundings
         self.mode, self.final = mode, final
         self._final_arn: str | None = None
         self._roles: dict[str, list[str]] = {}
         self._revoked: dict[tuple[str, str], str] = {}
+
+    @property
+    def iam(self) -> Any:
+        return self._client("iam")
 
     def drop_profile(self, case: Case, *, swapped: bool) -> Entry:
         """Take the profile away, or leave ``final`` in its place; ``swapped`` by gathering."""

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime, timezone
+from threading import Lock
 from typing import Any
 
 from c7n.actions import EventAction
@@ -25,7 +26,7 @@ from c7n_secops.aws.planner import batches
 from c7n_secops.element import SecOpsElement
 from c7n_secops.evidence import capture, names, shared
 from c7n_secops.evidence.case import Case, Entry
-from c7n_secops.evidence.lock import Lock, LockedError
+from c7n_secops.evidence.lock import CaseLock, LockedError
 from c7n_secops.evidence.names import CaseNameError
 from c7n_secops.evidence.options import (
     CASE,
@@ -154,6 +155,8 @@ class CaseAction(SecOpsElement, EventAction):
     ) -> dict[str, Any]:
         """Work on every instance; raises PolicyExecutionError where one is failed, at the end."""
         self.results: dict[str, dict[str, Any]] = {}
+        self._clients: dict[tuple[str, bool], Any] = {}
+        self._making = Lock()
         self.run = uuid.uuid4().hex
         self.evidence_until = deadline.after(math.inf)
         cases = self._open(resources, event or {})
@@ -193,6 +196,14 @@ class CaseAction(SecOpsElement, EventAction):
         for future in futures:
             future.result()
 
+    def client(self, service: str, *, retry: bool = True) -> Any:
+        """A client of this run, made when it is first asked for."""
+        with self._making:
+            key = (service, retry)
+            if key not in self._clients:
+                self._clients[key] = calls.client(self, service, retry=retry)
+            return self._clients[key]
+
     @property
     def out_of_time(self) -> bool:
         """Whether a Lambda has only the time left that containment needs."""
@@ -201,7 +212,7 @@ class CaseAction(SecOpsElement, EventAction):
     # --- opening: nothing is changed before all of this has passed
 
     def _open(self, resources: list[dict[str, Any]], event: Mapping[str, Any]) -> list[Case]:
-        self.ec2 = calls.client(self, "ec2")
+        self.ec2 = self.client("ec2")
         try:
             self._check_expanded()
             self.store = Store(self, self.evidence, f"c7n-secops-{self.run[:12]}")
@@ -243,7 +254,7 @@ class CaseAction(SecOpsElement, EventAction):
             return None
         name = self._case_name(instance, event)
         folder = self.folder(name, instance["InstanceId"])
-        return Case(instance, name, folder, Lock(folder, self.run, self._lock_seconds()))
+        return Case(instance, name, folder, CaseLock(folder, self.run, self._lock_seconds()))
 
     def _is_exempt(self, instance: dict[str, Any]) -> bool:
         return any(mark["Key"] == self.exempt_tag for mark in instance.get("Tags", ()))
@@ -277,6 +288,7 @@ class CaseAction(SecOpsElement, EventAction):
             try:
                 self.admits(case)
             except CaseError as error:
+                case.guest = True
                 case.outcome, case.code = error.outcome, error.code
                 case.notes.append(str(error))
                 self._close([case])
@@ -356,7 +368,7 @@ class CaseAction(SecOpsElement, EventAction):
     def _tag_at_the_end(self, cases: Sequence[Case]) -> None:
         groups: dict[tuple[tuple[str, str], ...], list[Case]] = defaultdict(list)
         for case in cases:
-            marks = {} if case.lost else self.tags_of(case)
+            marks = {} if case.lost or case.guest else self.tags_of(case)
             if marks:
                 groups[tuple(sorted(marks.items()))].append(case)
         for shared_marks, group in groups.items():
@@ -399,8 +411,9 @@ class CaseAction(SecOpsElement, EventAction):
         if "copy-key" in wanted:
             forensic = calls.client(self, "ec2", retry=False, credentials=self.store.credentials)
             account = options["role"].split(":")[4]
-        once = calls.client(self, "ec2", retry=False)
-        self.snapshots = Snapshots(self.ec2, once, wanted, forensic, account)
+        self.snapshots = Snapshots(
+            self.ec2, self.client("ec2", retry=False), wanted, forensic, account
+        )
         if "snapshots" in self.pieces:
             self.snapshots.look_up(cases)
         self.interfaces = shared.interfaces(self.ec2, [case.id for case in cases])

@@ -10,7 +10,7 @@ from typing import Any
 
 from c7n_secops.aws import calls
 from c7n_secops.aws.calls import FAILURES
-from c7n_secops.evidence.lock import LOCK, MANIFEST, Lock, LockedError
+from c7n_secops.evidence.lock import LOCK, MANIFEST, CaseLock, LockedError
 from c7n_secops.evidence.store import Folder
 
 PRIOR = "ledger/10-prior.json"
@@ -67,7 +67,7 @@ class Case:
     instance: dict[str, Any]
     name: str
     folder: Folder
-    lock: Lock
+    lock: CaseLock
     steps: dict[str, Entry] = field(default_factory=dict)
     ledger: dict[str, dict[str, Any]] = field(default_factory=dict)
     prior: dict[str, Any] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Case:
     code: str | None = None
     lost: bool = False
     guest: bool = False
-    """Whether another case has the instance, so that this one may only take evidence."""
+    """Whether this run only looks on: another case has the instance, or this one is closed."""
 
     @property
     def id(self) -> str:

@@ -20,7 +20,7 @@ class LockedError(Exception):
     """Another run holds the case."""
 
 
-class Lock:
+class CaseLock:
     """The lock of one case on one instance, as one run holds it for ``seconds`` at a time."""
 
     def __init__(self, folder: Folder, run: str, seconds: float):
