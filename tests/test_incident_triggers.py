@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from c7n.exceptions import PolicyExecutionError
 
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, POLICIES, REGION, ROOT, Cli, Custodian
@@ -241,6 +243,37 @@ def test_a_request_leaves_an_exempt_instance_alone(
         "detail": {"instance": instance, "case": CASE},
     }
     custodian("ec2-contain-on-request", account=WORKLOAD, vars=made, event=event)
+    assert not is_contained(emulator, instance)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"case": "../../other"},
+        {"case": "x" * 65},
+        {"case": ["INC-42"]},
+        {"case": None},
+        {"instance": "i-00000000000000000"},
+        {"instance": {"id": "i-1"}},
+        {"instance": "sg-0123456789abcdef0"},
+    ],
+)
+def test_an_event_that_did_not_come_through_the_endpoint_gets_no_further(
+    emulator: Emulator, custodian: Custodian, made: Vars, detail: dict[str, Any]
+) -> None:
+    """Whoever may put events on the bus can put anything."""
+    (instance,) = launch(emulator)
+    event = {
+        "source": "c7n-secops.incident-response",
+        "detail-type": "Containment Requested",
+        "account": WORKLOAD,
+        "region": REGION,
+        "detail": {"instance": instance, "case": CASE, **detail},
+    }
+    emulator.clear_calls()
+    with contextlib.suppress(PolicyExecutionError):
+        custodian("ec2-contain-on-request", account=WORKLOAD, vars=made, event=event)
+    assert changes(emulator) == set()
     assert not is_contained(emulator, instance)
 
 
