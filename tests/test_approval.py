@@ -327,16 +327,15 @@ def test_a_refused_read_is_reported_not_passed(
 def test_the_search_goes_on_over_pages_and_ends_when_both_are_found(
     emulator: Emulator, custodian: Custodian, tagged: str
 ) -> None:
-    noise = [
-        event_row(tagged, f"noise-{number}", iam_user("x"), at=ago(minutes=30))
-        for number in range(60)
-    ]
+    def noise(at: datetime) -> list[dict[str, Any]]:
+        return [event_row(tagged, f"noise-{n}", iam_user("x"), at=at) for n in range(60)]
+
     history(
         emulator,
-        event_row(tagged, "older", iam_user("x"), at=ago(hours=3)),
+        *noise(ago(hours=3)),
         event_row(tagged, REQUESTED, iam_user("alice"), at=ago(hours=2)),
         event_row(tagged, APPROVED, iam_user("bob"), at=ago(hours=1)),
-        *noise,
+        *noise(ago(minutes=30)),
     )
     assert len(approvals(custodian).resources) == 1
     assert len(emulator.calls("cloudtrail", "LookupEvents")) == 2

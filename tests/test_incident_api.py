@@ -132,15 +132,29 @@ def test_another_media_type_does_not_get_around_the_validation(
 def test_where_no_event_was_put_the_answer_is_no_success(
     enforcing: Emulator, api: dict[str, str], caller: Any
 ) -> None:
-    """PutEvents answers 200 for an entry that it refuses; an account without a bus is one."""
     call = {"signer": caller, "headers": key_of(enforcing, api)}
-    status, answer = enforcing.call_api(
-        api["Endpoint"], request(INSTANCE, account="444444444444"), **call
-    )
-    assert (status, "event" in answer) == (502, False)
+    body = request(INSTANCE, account="444444444444")
+    status, answer = enforcing.call_api(api["Endpoint"], body, **call)
+    assert (status, answer) == (502, {"message": "no event was put"})
     enforcing.fault("events", "PutEvents", code="InternalException", status=500)
     status, answer = enforcing.call_api(api["Endpoint"], request(INSTANCE), **call)
     assert (status, answer) == (502, {"message": "no event was put"})
+
+
+def test_an_entry_that_is_refused_is_no_success_though_put_events_answers_200(
+    emulator: Emulator,
+) -> None:
+    made = endpoint(emulator)
+    emulator.clear_calls()
+    status, answer = emulator.call_api(
+        made["Endpoint"],
+        request(INSTANCE, account="444444444444"),
+        signer=emulator.session(ACCOUNT, REGION),
+        headers=key_of(emulator, made),
+    )
+    assert [call.status for call in emulator.calls("events", "PutEvents")] == [200]
+    assert status == 502
+    assert answer == {"message": "no event was put: ResourceNotFoundException"}
 
 
 def test_the_usage_plan_s_quota_holds(enforcing: Emulator) -> None:
