@@ -26,9 +26,9 @@ class CaptureEvidence(CaseAction):
     object. The instance itself is not changed, but for tags: ``c7n-secops:case``, unless another
     case holds it, and ``c7n-secops:snapshots``.
 
-    {case}
+    {about case}
 
-    {store}
+    {about store}
 
     ``collect`` says what to take: ``metadata``, ``attributes``, ``console``, ``screenshot``,
     ``snapshots`` (all of these unless set) and ``user-data``, which often holds secrets. What a
@@ -40,7 +40,7 @@ class CaptureEvidence(CaseAction):
     ``on-error: abort`` makes an instance fail where a piece could not be taken; ``continue``
     (the default) says so and goes on.
 
-    {result}
+    {about result}
 
     :example:
 

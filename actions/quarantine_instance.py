@@ -52,9 +52,9 @@ class QuarantineInstance(CaseAction):
     which has no rule; where a step failed it is ``partial``. The prior state is kept in the
     evidence bucket before anything is changed: ``release-instance`` restores it.
 
-    {case}
+    {about case}
 
-    {store}
+    {about store}
 
     ``protect`` (all unless set): ``termination``, ``stop``, ``shutdown`` (an instance that shuts
     itself down is not terminated), ``volumes`` (they survive the instance). ``detach``: ``asg`` is
@@ -77,7 +77,7 @@ class QuarantineInstance(CaseAction):
     ``partial``) and ``c7n-secops:snapshots``. Where another case has contained the instance, or is
     at it, only evidence is taken.
 
-    {result}
+    {about result}
 
     :example:
 
@@ -378,7 +378,10 @@ class QuarantineInstance(CaseAction):
         if self.detachment.autoscaling:
             case.step("asg", lambda: self.detachment.leave_group(case))
         if self.detachment.elb:
-            case.step("elb", lambda: self.detachment.deregister(case))
+            case.step("elb", lambda: self._deregister(case, interfaces))
+
+    def _deregister(self, case: Case, interfaces: list[dict[str, Any]]) -> Entry:
+        return self.detachment.deregister(case, self.surroundings.targets(case, interfaces))
 
     def _stop(self, case: Case, outcome: str, code: str, reason: str) -> None:
         case.outcome, case.code = outcome, code

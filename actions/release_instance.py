@@ -30,11 +30,11 @@ class ReleaseInstance(CaseAction):
     interface stays contained and the state is ``partial``. A case that was released is closed:
     contain the instance again under a new case.
 
-    {case}
+    {about case}
 
-    {store}
+    {about store}
 
-    {result} A ``partial`` release fails the policy too.
+    {about result} A ``partial`` release fails the policy too.
 
     :example:
 

@@ -178,12 +178,15 @@ class Scene:
 
     def ledger(self, instance: str, case: str = CASE) -> dict[str, str]:
         """The status of each step that the ledger has an object for."""
-        records = [
-            self.read(instance, name, case)
+        return ledger_in(self.contents(instance, case))
+
+    def contents(self, instance: str, case: str = CASE) -> dict[str, bytes]:
+        """The case's objects on an instance, by name."""
+        start = self.folder(instance, case)
+        return {
+            name: self.s3.get_object(Bucket=self.bucket, Key=f"{start}/{name}")["Body"].read()
             for name in self.objects(instance, case)
-            if name.startswith("ledger/") and name != "ledger/10-prior.json"
-        ]
-        return {record["step"]: record["status"] for record in records}
+        }
 
     def check_manifest(self, instance: str, case: str = CASE) -> dict[str, Any]:
         """The manifest, all of whose hashes were compared with the objects."""
@@ -211,6 +214,27 @@ class Scene:
             Key=f"{self.folder(instance, case)}/lock.json",
             Body=json.dumps(held).encode(),
         )
+
+
+def ledger_in(contents: dict[str, bytes]) -> dict[str, str]:
+    """The status of each step in the ledger among a case's objects."""
+    records = [
+        json.loads(body)
+        for name, body in contents.items()
+        if name.startswith("ledger/") and name != "ledger/10-prior.json"
+    ]
+    return {record["step"]: record["status"] for record in records}
+
+
+def check_hashes(contents: dict[str, bytes]) -> None:
+    """The manifest lists every other object with its hash."""
+    manifest = json.loads(contents["manifest.json"])
+    listed = {row["key"].split("/", 5)[-1]: row["sha256"] for row in manifest["objects"]}
+    assert listed == {
+        name: hashlib.sha256(body).hexdigest()
+        for name, body in contents.items()
+        if name != "manifest.json"
+    }
 
 
 def policy(action: dict[str, Any], *filters: Any, **more: Any) -> dict[str, Any]:
@@ -290,7 +314,10 @@ class Suspect:
         """All that a run changes, in words that are the same for each instance like this one."""
         scene = self.scene
         instance = scene.instance(self.id)
-        tags = scene.tags(self.id)
+        tags = {mark["Key"]: mark["Value"] for mark in instance.get("Tags", ())}
+        contents = scene.contents(self.id)
+        if "manifest.json" in contents:
+            check_hashes(contents)
         groups = scene.client("autoscaling").describe_auto_scaling_instances(InstanceIds=[self.id])[
             "AutoScalingInstances"
         ]
@@ -316,27 +343,28 @@ class Suspect:
             "snapshots": Counter(row["VolumeId"] for row in scene.snapshots())
             == Counter(self.volumes),
             "groups": len(scene.quarantine_groups()),
-            "objects": scene.objects(self.id),
-            "ledger": scene.ledger(self.id),
+            "objects": sorted(contents),
+            "ledger": ledger_in(contents),
         }
 
     def check_promises(self, custodian: Custodian) -> None:
         """What must hold at any time: contained is said only of what is contained."""
         scene = self.scene
+        instance = scene.instance(self.id)
         contained = all(held == [group] for held, group in self._held_and_wanted())
-        said = {scene.tags(self.id).get("c7n-secops:state")}
+        said = {mark["Value"] for mark in instance["Tags"] if mark["Key"] == "c7n-secops:state"}
         run = custodian.last
         if run is not None and run.action("quarantine-instance"):
             said.add(by_instance(run, "quarantine-instance")[self.id]["outcome"])
-        if "manifest.json" in scene.objects(self.id):
+        objects = scene.objects(self.id)
+        if "manifest.json" in objects:
             said.add(scene.read(self.id, "manifest.json")["outcome"])
-        if "ledger/70-contain.json" in scene.objects(self.id):
+        if "ledger/70-contain.json" in objects:
             said.add(
                 {"done": "contained"}.get(scene.read(self.id, "ledger/70-contain.json")["status"])
             )
         assert contained or "contained" not in said
-        moved = scene.interfaces(self.id) != self.before
-        if moved or scene.instance(self.id).get("IamInstanceProfile") is None:
+        if scene.interfaces(self.id) != self.before or "IamInstanceProfile" not in instance:
             self.check_prior()
 
     def _held_and_wanted(self) -> Iterator[tuple[list[str], str | None]]:

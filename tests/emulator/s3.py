@@ -4,15 +4,18 @@
   policies.
 * moto's own reading of bucket policies is off: it knows neither principals nor conditions. With
   ``--iam`` they are evaluated in ``iam``; without it they neither grant nor deny.
+* Of conditional puts at the same time, one succeeds (moto asks and puts without a lock).
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket, s3_backends
+from moto.s3.responses import S3Response
 
 from tests.emulator.cloudformation import resource
 
@@ -37,6 +40,17 @@ def create_bucket(
     return made
 
 
+moto_put_object = S3Response.put_object
+one_at_a_time = threading.Lock()
+
+
+def put_object(self: S3Response) -> Any:
+    if not {"If-Match", "If-None-Match"} & set(self.headers.keys()):
+        return moto_put_object(self)
+    with one_at_a_time:
+        return moto_put_object(self)
+
+
 def owner_of(bucket: str) -> str | None:
     """The account that has a bucket of this name."""
     found = s3_backends.bucket_accounts.get(bucket)
@@ -58,5 +72,6 @@ def create_bucket_policy(account: str, _region: str, given: dict[str, Any]) -> s
 
 
 def install() -> None:
+    S3Response.put_object = put_object
     FakeBucket.create_from_cloudformation_json = classmethod(create_bucket)
     FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL

@@ -44,13 +44,13 @@ class Detachment:
         state = rows[0]["LifecycleState"] if rows else None
         return None if state and state.startswith("Detach") else state
 
-    def deregister(self, case: Case) -> Entry:
-        """Leave every target group."""
+    def deregister(self, case: Case, registered: list[dict[str, Any]]) -> Entry:
+        """Leave every target group; ``registered`` are the targets that still are one."""
         before = case.before("targets")
         if not before:
             return Entry("skipped")
         groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in before:
+        for row in registered:
             groups[row["group"]].append(target_of(row))
         for group, targets in groups.items():
             case.ask(self.elb.deregister_targets, TargetGroupArn=group, Targets=targets)

@@ -94,7 +94,8 @@ class OpenGroups:
 
     def shut(self, vpc: str) -> None:
         """Let nothing through any more: an interface could not be moved on from this group."""
-        self._empty(self._ids[vpc])
+        if vpc in self._ids:
+            self._empty(self._ids[vpc])
 
     def _empty(self, group: str) -> None:
         filters = [{"Name": "group-id", "Values": [group]}]

@@ -83,7 +83,7 @@ class CaseAction(SecOpsElement, EventAction):
         super().__init_subclass__(**kwargs)
         doc = cls.__doc__ or ""
         for place, text in (("case", CASE_DOC), ("store", STORE_DOC), ("result", RESULT_DOC)):
-            doc = doc.replace(f"{{{place}}}", text.strip())
+            doc = doc.replace(f"{{about {place}}}", text.strip())
         cls.__doc__ = doc
 
     @property
