@@ -64,6 +64,7 @@ def test_custodian_run_contains_the_instances_that_a_vars_file_names(
     emulator: Emulator, cli: Cli, made: Vars, tmp_path: Path
 ) -> None:
     first, second, other = launch(emulator, 3)
+    emulator.clear_calls()
     file = vars_file(tmp_path, instances=[first, second], case=CASE, **made)
     done = contain(cli, "--vars-file", file)
     assert done.returncode == 0, done.stderr
@@ -75,6 +76,8 @@ def test_custodian_run_contains_the_instances_that_a_vars_file_names(
     assert contained == {first: True, second: True, other: False}
     assert tags_of(emulator, first)["c7n-secops:state"] == "contained"
     assert case_of(emulator, first)["outcome"] == "contained"
+    reads = [call.params for call in emulator.calls("ec2", "DescribeInstances")]
+    assert not any("Filter.1.Name" not in read and "InstanceId.1" not in read for read in reads)
 
 
 def test_one_instance_can_be_named_without_a_list(
@@ -201,12 +204,13 @@ def test_a_finding_contains_nothing_that_it_must_not(
 ) -> None:
     (instance,) = launch(emulator, **tags)
     emulator.clear_calls()
-    custodian(
+    run = custodian(
         "ec2-contain-on-guardduty",
         account=WORKLOAD,
         vars=made,
         event=guardduty(instance, severity),
     )
+    assert run.resources == []
     assert changes(emulator) == set()
     assert not is_contained(emulator, instance)
 
@@ -294,7 +298,19 @@ def test_an_analyst_s_tag_contains_the_instance_and_our_own_tags_start_nothing(
     assert result["error"] is None, result["log"]
     assert (is_contained(emulator, named), is_contained(emulator, other)) == (True, False)
     assert case_of(emulator, named)["outcome"] == "contained"
-    assert len(emulator.lambda_results(WORKLOAD, REGION, function)) == 1
+    for call in emulator.calls("ec2", "CreateTags", WORKLOAD):
+        keys = {value for name, value in call.params.items() if name.endswith(".Key")}
+        event = {
+            "source": "aws.ec2",
+            "detail-type": "AWS API Call via CloudTrail",
+            "detail": {
+                "eventSource": "ec2.amazonaws.com",
+                "eventName": "CreateTags",
+                "requestParameters": {"tagSet": {"items": [{"key": key} for key in keys]}},
+            },
+        }
+        started = emulator.deliver_event(WORKLOAD, REGION, event)
+        assert started == ("c7n-secops:contain" in keys), keys
 
 
 def test_a_tag_without_a_case_is_an_error_in_the_log_and_contains_nothing(
