@@ -14,6 +14,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = {
     "src/c7n_secops": "c7n_secops",
+    "src/c7n_secops_response": "c7n_secops_response",
     "src/c7n_secops_tools": "c7n_secops_tools",
     "filters": "c7n_secops/filters",
     "actions": "c7n_secops/actions",

@@ -18,6 +18,8 @@ from tests.inspector_data import finding, launch, sample_event
 
 TEMPLATES = sorted((ROOT / "deploy").glob("*.yml"))
 ROLES = ROOT / "deploy" / "account-roles.yml"
+WHOLE_SERVICES = {"kms:*", "s3:*"}
+"""A key's policy allows its own account everything, a bucket's denies everything without TLS."""
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/CloudCustodian"
 
 
@@ -76,6 +78,7 @@ def test_a_template_is_valid(template: Path) -> None:
 def test_a_template_names_only_actions_that_exist(template: Path) -> None:
     named = set(actions(yaml.load(template.read_text(), Template)))  # noqa: S506
     assert named
+    named -= WHOLE_SERVICES
     real = {action for service in {a.split(":")[0] for a in named} for action in known(service)}
     assert named - real == set()
 

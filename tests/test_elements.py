@@ -38,9 +38,18 @@ SHIPPED = [
 VARIABLES = yaml.safe_load((ROOT / "accounts.yml").read_text())["accounts"][0]["vars"]
 PACKAGE = ROOT / "src" / "c7n_secops"
 AT_RUN_TIME = {"boto3", "botocore", "c7n", "c7n_secops", *sys.stdlib_module_names}
-WITHOUT_OPERATION = {"iam:PassRole", "kms:Decrypt", "kms:GenerateDataKey"}
+WITHOUT_OPERATION = {
+    "iam:PassRole",
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+    "s3:PutObjectRetention",
+}
 """IAM actions that AWS checks although nobody calls an operation of the name."""
-ANOTHER_NAME = {"lambda:InvokeFunction": "lambda:Invoke"}
+ANOTHER_NAME = {
+    "lambda:InvokeFunction": "lambda:Invoke",
+    "s3:GetBucketObjectLockConfiguration": "s3:GetObjectLockConfiguration",
+    "s3:ListBucket": "s3:ListObjectsV2",
+}
 
 every_element = pytest.mark.parametrize(
     "element", ELEMENTS, ids=[f"{element.kind}:{element.name}" for element in ELEMENTS]

@@ -1627,3 +1627,76 @@ def test_a_fleet_is_populated_quickly(emulator: Emulator) -> None:
     client = emulator.client("inspector2", ACCOUNT, REGION)
     pages = client.get_paginator("list_findings").paginate()
     assert sum(len(page["findings"]) for page in pages) == 300
+
+
+# --- CloudTrail, API Gateway, bucket and bus policies --------------------------------------------
+
+
+def tagged_instance(emulator: Emulator) -> str:
+    """An instance that was tagged, tagged in vain and untagged."""
+    ec2 = emulator.client("ec2", ACCOUNT, REGION)
+    answer = ec2.run_instances(ImageId=organisation.IMAGE, MinCount=1, MaxCount=1)
+    instance: str = answer["Instances"][0]["InstanceId"]
+    ec2.create_tags(Resources=[instance], Tags=[{"Key": "case", "Value": "INC 1"}])
+    emulator.fault("ec2", "CreateTags", code="UnauthorizedOperation", status=403)
+    with pytest.raises(ClientError):
+        ec2.create_tags(Resources=[instance], Tags=[{"Key": "case", "Value": "INC 2"}])
+    ec2.delete_tags(Resources=[instance], Tags=[{"Key": "case"}])
+    return instance
+
+
+def test_cloudtrail_tells_who_changed_tags_the_latest_first(emulator: Emulator) -> None:
+    instance = tagged_instance(emulator)
+    trail = emulator.client("cloudtrail", ACCOUNT, REGION)
+    attribute = {"AttributeKey": "ResourceName", "AttributeValue": instance}
+    rows = trail.lookup_events(LookupAttributes=[attribute])["Events"]
+    assert [row["EventName"] for row in rows] == ["DeleteTags", "CreateTags"]
+    event = json.loads(rows[1]["CloudTrailEvent"])
+    assert event["requestParameters"] == {
+        "resourcesSet": {"items": [{"resourceId": instance}]},
+        "tagSet": {"items": [{"key": "case", "value": "INC 1"}]},
+    }
+    assert event["userIdentity"]["arn"].endswith(":user/bootstrap-administrator")
+    early = rows[1]["EventTime"] - datetime.timedelta(days=1)
+    assert trail.lookup_events(EndTime=early)["Events"] == []
+    other = {"AttributeKey": "ResourceName", "AttributeValue": "i-0"}
+    assert trail.lookup_events(LookupAttributes=[other])["Events"] == []
+    with pytest.raises(trail.exceptions.InvalidLookupAttributesException):
+        trail.lookup_events(LookupAttributes=[attribute, other])
+
+
+def test_a_trail_delivers_tag_events_to_eventbridge(emulator: Emulator) -> None:
+    sqs = emulator.client("sqs", ACCOUNT, REGION)
+    url = sqs.create_queue(QueueName="seen")["QueueUrl"]
+    events = emulator.client("events", ACCOUNT, REGION)
+    pattern = {"detail": {"requestParameters": {"tagSet": {"items": {"key": ["case"]}}}}}
+    events.put_rule(Name="seen", EventPattern=json.dumps(pattern))
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:seen"
+    events.put_targets(Rule="seen", Targets=[{"Id": "1", "Arn": arn}])
+    instance = tagged_instance(emulator)
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    emulator.seed("cloudtrail", ACCOUNT, REGION, "settings", {"trail": True})
+    ec2 = emulator.client("ec2", ACCOUNT, REGION)
+    for key in ("other", "case"):
+        ec2.create_tags(Resources=[instance], Tags=[{"Key": key, "Value": "x"}])
+    (message,) = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert json.loads(message["Body"])["detail-type"] == "AWS API Call via CloudTrail"
+
+
+def test_put_events_reaches_the_bus_of_another_account(emulator: Emulator) -> None:
+    emulator.client("events", OTHER, REGION).create_event_bus(Name="shared")
+    bus = f"arn:aws:events:{REGION}:{OTHER}:event-bus/shared"
+    entry = {"Source": "acme", "DetailType": "x", "Detail": '{"a": 1}', "EventBusName": bus}
+    events = emulator.client("events", ACCOUNT, REGION)
+    missing = {**entry, "EventBusName": bus + "-not"}
+    broken = {**entry, "Detail": "{"}
+    done = events.put_events(Entries=[entry, missing, broken])
+    assert done["FailedEntryCount"] == 2
+    codes = [row.get("ErrorCode") for row in done["Entries"]]
+    assert codes == [None, "ResourceNotFoundException", "MalformedDetail"]
+
+
+def test_an_unknown_api_is_forbidden(emulator: Emulator) -> None:
+    url = f"https://abcdef1234.execute-api.{REGION}.amazonaws.com/v1/x"
+    status, answer = emulator.call_api(url, "{}", signer=emulator.session(ACCOUNT, REGION))
+    assert (status, answer) == (403, {"message": "Forbidden"})

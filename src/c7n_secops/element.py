@@ -10,7 +10,7 @@ from c7n.exceptions import PolicyValidationError
 from c7n.filters import Filter
 from c7n.utils import type_schema
 
-from c7n_secops import outcomes
+from c7n_secops import outcomes, plans
 from c7n_secops.schema_errors import explained
 from c7n_secops.serverless import complete_mode
 
@@ -25,7 +25,8 @@ class SecOpsElement(Element):
 
     ``annotations`` names the keys that the element writes on a resource and what they hold,
     ``packages`` the import packages of ours that only some elements need: they are in the Lambda
-    archives of policies that use those, and in no other.
+    archives of policies that use those, and in no other. An action may have ``plan(resources)``,
+    which ``custodian run --dryrun`` shows (see :mod:`c7n_secops.plans`).
     """
 
     annotations: ClassVar[dict[str, str]] = {}
@@ -50,6 +51,8 @@ class SecOpsElement(Element):
                 f"is never asked in mode {mode['type']}: Custodian runs the actions there on every "
                 "resource of the event; use mode eventbridge with source aws.securityhub"
             )
+        if hasattr(self, "plan") and self.manager.config.dryrun:
+            plans.show_for(self.manager)
         return super().validate()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import http.client
 import json
 import os
 import select
@@ -17,8 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.loaders import create_loader
 
@@ -142,6 +146,29 @@ class Emulator:
                     ),
                 )
             return self._clients[key]
+
+    def call_api(
+        self,
+        url: str,
+        body: str,
+        *,
+        signer: boto3.Session | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, dict[str, Any]]:
+        """POSTs to a deployed API; ``url`` is the one that AWS would give it.
+
+        ``signer`` signs the request; without one it is not signed. Returns status and answer.
+        """
+        given = {"Content-Type": "application/json", **(headers or {})}
+        request = AWSRequest("POST", url, data=body, headers=given)
+        if signer is not None:
+            region = str(signer.region_name)
+            SigV4Auth(signer.get_credentials(), "execute-api", region).add_auth(request)
+        place = urlsplit(url)
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
+        connection.request("POST", place.path, body, {**request.headers, "Host": place.netloc})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
 
     # --- control --------------------------------------------------------------------------------
 

@@ -8,6 +8,14 @@
 * The tags of a resource are looked up, not searched for (in moto a page of instances takes time in
   proportion to all tags of the region).
 * A snapshot that is shared is visible to the account that it is shared with.
+* ``CreateSnapshots`` answers with the state of each snapshot, ``LockSnapshot`` exists, and a
+  snapshot is in the state that a test has seeded (``snapshot_states``: by id, ``*`` for the rest).
+* ``DescribeNetworkInterfaces`` tells the Elastic IP address of the private address that has it.
+* An interface that a test has seeded as requester-managed says so and cannot be changed.
+* ``ReplaceIamInstanceProfileAssociation`` gives a new association, which the instance shows.
+* ``ModifyInstanceAttribute`` sets InstanceInitiatedShutdownBehavior (moto: empties the groups).
+* ``ModifyInstanceMetadataOptions`` keeps what it is not told to change.
+* ``DeleteSecurityGroup`` refuses a group that an interface has.
 """
 
 # Parameters are named as AWS names them.
@@ -19,28 +27,42 @@ import base64
 import copy
 from typing import Any
 
-from moto.core.responses import ActionResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot
 from moto.ec2.models.elastic_network_interfaces import (
     NetworkInterface,
     NetworkInterfaceBackend,
 )
-from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociationBackend
+from moto.ec2.models.instances import InstanceBackend, MetadataOptions
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.responses.instances import InstanceResponse
-from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
+from moto.ec2.utils import (
+    EC2_PREFIX_TO_RESOURCE,
+    get_prefix,
+    random_iam_instance_profile_association_id,
+)
 
 from tests.emulator import fleet, ssm
-from tests.emulator.kit import Context, backend, fail, fingerprint, operation, page
+from tests.emulator.kit import Context, backend, fail, fingerprint, operation, page, state
 
 SCREENSHOT = base64.b64encode(b"\xff\xd8\xff\xe0JFIF-screenshot").decode()
 ALL = 1000
+SNAPSHOT_STATES = "snapshot_states"
+REQUESTER_MANAGED = "requester_managed"
 
 moto_run_instances = InstanceResponse.run_instances
 moto_reboot_instances = InstanceResponse.reboot_instances
 moto_modify_interface = NetworkInterfaceBackend.modify_network_interface_attribute
 moto_modify_groups = InstanceBackend.modify_instance_security_groups
 moto_describe_snapshots = EBSBackend.describe_snapshots
+moto_replace_association = (
+    IamInstanceProfileAssociationBackend.replace_iam_instance_profile_association
+)
+moto_all_interfaces = NetworkInterfaceBackend.get_all_network_interfaces
+moto_modify_attribute = InstanceResponse.modify_instance_attribute
+moto_delete_group = SecurityGroupBackend.delete_security_group
 
 
 @operation("ec2", "GetConsoleScreenshot")
@@ -129,6 +151,8 @@ def modify_interface(
     self: NetworkInterfaceBackend, eni_id: str, group_ids: list[str], *args: Any, **kwargs: Any
 ) -> None:
     interface = self.get_network_interface(eni_id)
+    if interface.requester_managed:
+        fail("AuthFailure", "You do not have permission to access the specified resource.")
     if group_ids:
         for group_id in group_ids:
             group = self.get_security_group_from_id(group_id)
@@ -205,7 +229,118 @@ def find_shared_snapshot(snapshot_id: str, account: str, region: str) -> Snapsho
     return None
 
 
+# --- the state of snapshots, and their locks -----------------------------------------------------
+
+
+def snapshot_state(self: Snapshot) -> str:
+    """What a test has seeded for this snapshot, or for all that it has not seeded by id."""
+    states = state(
+        "ec2", self.ec2_backend.account_id, self.ec2_backend.region_name, SNAPSHOT_STATES
+    )
+    return str(states.get(self.id, states.get("*", "completed")))
+
+
+def ignore_state(self: Snapshot, value: str) -> None:
+    """moto sets every snapshot to completed."""
+
+
+@operation("ec2", "LockSnapshot")
+def lock_snapshot(
+    context: Context, SnapshotId: str, LockMode: str, LockDuration: int | None = None, **_: Any
+) -> dict[str, Any]:
+    if SnapshotId not in context.backend().snapshots:
+        fail("InvalidSnapshot.NotFound", f"The snapshot '{SnapshotId}' does not exist.")
+    days = int(LockDuration or 0)
+    context.state("snapshot_locks")[SnapshotId] = {"mode": LockMode, "days": days}
+    return {"SnapshotId": SnapshotId, "LockState": LockMode, "LockDuration": days}
+
+
+# --- interfaces, profiles, metadata options, groups ----------------------------------------------
+
+
+def is_requester_managed(self: NetworkInterface) -> bool:
+    home = self.ec2_backend
+    return self.id in state("ec2", home.account_id, home.region_name, REQUESTER_MANAGED)
+
+
+def ignore_requester(self: NetworkInterface, value: bool) -> None:
+    """moto sets every interface to False."""
+
+
+def all_interfaces(
+    self: NetworkInterfaceBackend, *args: Any, **kwargs: Any
+) -> list[NetworkInterface]:
+    found = moto_all_interfaces(self, *args, **kwargs)
+    for interface in found:
+        for address in interface.private_ip_addresses:
+            address.pop("Association", None)
+            if address.get("Primary") and interface.association:
+                address["Association"] = interface.association
+    return found
+
+
+def replace_association(
+    self: IamInstanceProfileAssociationBackend, association_id: str, *args: Any, **kwargs: Any
+) -> Any:
+    association = moto_replace_association(self, association_id, *args, **kwargs)
+    association.association_id = random_iam_instance_profile_association_id()
+    association.instance.iam_instance_profile = {
+        "Arn": association.iam_instance_profile.arn,
+        "Id": association.association_id,
+    }
+    return association
+
+
+def modify_attribute(self: InstanceResponse) -> ActionResult:
+    behaviour = self._get_param("InstanceInitiatedShutdownBehavior.Value")
+    if behaviour is None:
+        return moto_modify_attribute(self)
+    self.ec2_backend.modify_instance_attribute(
+        self._get_param("InstanceId"), "instance_initiated_shutdown_behavior", behaviour
+    )
+    return EmptyResult()
+
+
+def modify_metadata_options(
+    self: InstanceBackend, instance_id: str, **wanted: Any
+) -> MetadataOptions:
+    instance = self.get_instance(instance_id)
+    names = {
+        "http_tokens": "http_tokens",
+        "hop_limit": "http_put_response_hop_limit",
+        "http_endpoint": "http_endpoint",
+        "http_protocol": "http_protocol_ipv6",
+        "metadata_tags": "instance_metadata_tags",
+    }
+    for given, attribute in names.items():
+        if wanted.get(given) is not None:
+            setattr(instance.metadata_options, attribute, wanted[given])
+    return instance.metadata_options
+
+
+def delete_group(
+    self: SecurityGroupBackend, name: str | None = None, group_id: str | None = None
+) -> None:
+    held = any(
+        group.id == group_id for interface in self.enis.values() for group in interface._group_set
+    )
+    if held:
+        fail("DependencyViolation", f"resource {group_id} has a dependent object")
+    moto_delete_group(self, name, group_id)
+
+
 def install() -> None:
+    EBSBackend.describe_snapshots = describe_snapshots
+    IamInstanceProfileAssociationBackend.replace_iam_instance_profile_association = (
+        replace_association
+    )
+    InstanceBackend.modify_instance_metadata_options = modify_metadata_options
+    NetworkInterface.requester_managed = property(is_requester_managed, ignore_requester)
+    NetworkInterfaceBackend.get_all_network_interfaces = all_interfaces
+    SecurityGroupBackend.delete_security_group = delete_group
+    Snapshot.status = property(snapshot_state, ignore_state)
+    Snapshot.state = property(snapshot_state)
+    InstanceResponse.modify_instance_attribute = modify_attribute
     InstanceResponse.describe_instances = describe_instances
     InstanceResponse.run_instances = run_instances
     InstanceResponse.reboot_instances = reboot_instances
@@ -213,4 +348,3 @@ def install() -> None:
     NetworkInterface.group_set = property(group_set)
     NetworkInterfaceBackend.modify_network_interface_attribute = modify_interface
     TaggedEC2Resource.get_tags = get_tags
-    EBSBackend.describe_snapshots = describe_snapshots

@@ -23,6 +23,7 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from tests.emulator import lambdas
 from tests.emulator.clock import iso, now
+from tests.emulator.cloudformation import resource
 
 Event = dict[str, Any]
 MAX_HOPS = 5
@@ -256,22 +257,56 @@ SENDERS: dict[str, Callable[..., None]] = {
 }
 
 
-def put_events(self: EventsHandler) -> str:
-    """Refuses sources that begin with ``aws.``, entry by entry."""
-    entries = self._get_param("Entries") or []
-    refused = {
-        number: {
-            "ErrorCode": "NotAuthorizedForSourceException",
-            "ErrorMessage": "Not authorized for the source.",
+REFUSED = {
+    "ErrorCode": "NotAuthorizedForSourceException",
+    "ErrorMessage": "Not authorized for the source.",
+}
+
+
+def is_foreign(entry: dict[str, Any], account: str) -> bool:
+    """Whether an entry names the bus of another account by its ARN."""
+    parts = str(entry.get("EventBusName", "")).split(":")
+    return len(parts) == 6 and parts[4] != account
+
+
+def put_abroad(entry: dict[str, Any], account: str) -> dict[str, str]:
+    """Puts one entry on another account's bus; it keeps the account that it comes from."""
+    _, _, _, region, owner, name = entry["EventBusName"].split(":")
+    bus = events_backends[owner][region].event_buses.get(name.removeprefix("event-bus/"))
+    if bus is None:
+        return {
+            "ErrorCode": "ResourceNotFoundException",
+            "ErrorMessage": f"Event bus {entry['EventBusName']} does not exist.",
         }
+    try:
+        detail = json.loads(entry["Detail"])
+    except ValueError:
+        return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
+    event = complete(
+        account,
+        region,
+        {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": detail},
+    )
+    dispatch(bus, event, 0)
+    return {"EventId": event["id"]}
+
+
+def put_events(self: EventsHandler) -> str:
+    """Refuses sources that begin with ``aws.``; puts events on buses of other accounts."""
+    entries = self._get_param("Entries") or []
+    settled = {
+        number: REFUSED
         for number, entry in enumerate(entries)
         if str(entry.get("Source", "")).startswith("aws.")
     }
-    if not refused:
+    for number, entry in enumerate(entries):
+        if number not in settled and is_foreign(entry, self.current_account):
+            settled[number] = put_abroad(entry, self.current_account)
+    if not settled:
         return moto_put_events(self)
-    allowed = [entry for number, entry in enumerate(entries) if number not in refused]
-    done = iter(self.events_backend.put_events(allowed) if allowed else [])
-    answers = [refused[n] if n in refused else next(done) for n in range(len(entries))]
+    rest = [entry for number, entry in enumerate(entries) if number not in settled]
+    done = iter(self.events_backend.put_events(rest) if rest else [])
+    answers = [settled[n] if n in settled else next(done) for n in range(len(entries))]
     failed = sum("ErrorCode" in answer for answer in answers)
     return json.dumps({"FailedEntryCount": failed, "Entries": answers})
 
@@ -296,6 +331,14 @@ def fire_schedule(account: str, region: str, rule_name: str, bus: str = "default
     return len(rule.targets)
 
 
+@resource("AWS::Events::EventBusPolicy")
+def create_bus_policy(account: str, region: str, given: dict[str, Any]) -> str:
+    bus = events_backends[account][region].describe_event_bus(given["EventBusName"])
+    bus.add_policy({"Statement": [{"Sid": given["StatementId"], **given["Statement"]}]})
+    return str(given["StatementId"])
+
+
 def install() -> None:
+    EventBus.physical_resource_id = property(lambda self: self.name)
     Rule.send_to_targets = send_to_targets
     EventsHandler.put_events = put_events

@@ -4,8 +4,8 @@ The policy engine is ministack's evaluator (``ministack.core.iam_evaluator``, pu
 users, roles, sessions, boundaries and service control policies are moto's.  moto's own check
 looks at actions only and fails open on conditions.
 
-Not emulated: signatures, resource policies (a bucket policy grants or denies nothing here),
-VPC endpoint policies, and a session's tags.
+Of resource policies, those of S3 buckets and event buses count: across accounts both sides must
+allow. Not emulated: signatures, other resource policies, VPC endpoint policies, a session's tags.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -24,15 +25,18 @@ from ministack.core.iam_actions import (
 )
 from ministack.core.iam_evaluator import (
     EvalContext,
+    combine_resource_policy,
     evaluate,
     evaluate_trust_policy,
     parse_policy_document,
 )
+from moto.events.models import events_backends
 from moto.iam.models import Policy, iam_backends
 from moto.organizations.models import organizations_backends
 
-from tests.emulator import fleet
+from tests.emulator import apigateway, fleet, s3
 from tests.emulator.identity import Caller, find_role
+from tests.emulator.kit import backend
 from tests.emulator.wire import (
     FORM,
     SIGNING_NAMES,
@@ -54,6 +58,12 @@ PREFIXES = {
 # Services whose action names differ from their operation names.
 NAMED_BY_PATH = {"s3", "lambda", "apigateway"}
 Statements = list[Any]
+EVERYTHING = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    }
+)
 
 
 def enforce(asked: Asked, caller: Caller) -> Answer | None:
@@ -61,13 +71,14 @@ def enforce(asked: Asked, caller: Caller) -> Answer | None:
     action = action_of(asked)
     if action in ALWAYS_ALLOWED:
         return None
-    if caller.is_bootstrap:
-        if action == "sts:AssumeRole" and not trusted(asked, caller):
-            return deny(asked, caller, action, parameters(asked).get("RoleArn", "*"), BY_TRUST)
-        return None
     policies = [parse_policy_document(document) for document in documents(caller)]
     limits = list(limits_of(caller))
-    for needed, resource in [(action, arn) for arn in resources_of(asked)] + passed_roles(asked):
+    for needed, resource in [
+        *((action, arn) for arn in resources_of(asked)),
+        *passed_roles(asked),
+        *retained(asked, action),
+        *created_with_tags(asked),
+    ]:
         context = EvalContext(
             principal_arn=caller.arn,
             principal_type="AssumedRole" if caller.kind == "role" else "User",
@@ -79,14 +90,32 @@ def enforce(asked: Asked, caller: Caller) -> Answer | None:
             secure_transport=True,
             service_context=conditions(asked, needed, resource),
         )
-        decision = evaluate(context, policies, *limits).decision
-        if decision != "Allow":
-            return deny(
-                asked, caller, needed, resource, EXPLICIT if decision == "Deny" else IMPLICIT
-            )
+        identity = evaluate(context, policies, *limits)
+        policy, owner = resource_policy(asked, resource, caller)
+        if caller.kind == "role":  # policies of resources name the role, not its session
+            context = replace(context, principal_arn=caller.session.role_arn)
+        result = combine_resource_policy(identity, context, policy, owner, limits=tuple(limits))
+        if result.decision != "Allow":
+            where = "resource" if identity.decision == "Allow" else "identity"
+            why = EXPLICIT if result.decision == "Deny" else IMPLICIT
+            return deny(asked, caller, needed, resource, why.replace("identity", where))
     if action == "sts:AssumeRole" and not trusted(asked, caller):
         return deny(asked, caller, action, parameters(asked).get("RoleArn", "*"), BY_TRUST)
     return None
+
+
+def resource_policy(asked: Asked, resource: str, caller: Caller) -> tuple[str | None, str | None]:
+    """The policy of a bucket or an event bus, and its owner's account; (None, None) elsewhere."""
+    parts = resource.split(":", 5)
+    policy, owner = None, None
+    if resource.startswith("arn:aws:s3:::"):
+        bucket = parts[5].split("/", 1)[0]
+        policy, owner = s3.policy_of(bucket), s3.owner_of(bucket)
+    elif resource.startswith("arn:aws:events:") and parts[5].startswith("event-bus/"):
+        owner = parts[4]
+        bus = events_backends[owner][parts[3]].event_buses.get(parts[5].split("/", 1)[1])
+        policy = bus.policy if bus else None
+    return policy and policy.replace("${aws:PrincipalAccount}", caller.account), owner
 
 
 # --- policies of a caller ------------------------------------------------------------------------
@@ -98,12 +127,18 @@ def document_of(policy: Any) -> str:
     if isinstance(policy, str):
         return policy
     # an inline policy made by the API is a record of the text, one made by CloudFormation is it
-    return str(policy["policy_document"]) if "policy_document" in policy else json.dumps(policy)
+    if "policy_document" in policy:
+        return str(policy["policy_document"])
+    there = [each for each in policy["Statement"] if each is not None]  # moto's AWS::NoValue
+    return json.dumps({**policy, "Statement": there})
 
 
 def documents(caller: Caller) -> Iterator[str]:
     """Finds the identity-based policies: inline, attached, and those of groups."""
     iam = iam_backends[caller.account]["aws"]
+    if caller.is_bootstrap:
+        yield EVERYTHING
+        return
     if caller.kind == "role":
         role = find_role(caller.session.role_arn)
         if role is None:
@@ -168,7 +203,7 @@ def trusted(asked: Asked, caller: Caller) -> bool:
     if role is None:
         return False
     context = EvalContext(
-        principal_arn=caller.arn,
+        principal_arn=caller.session.role_arn if caller.kind == "role" else caller.arn,
         principal_type="AssumedRole" if caller.kind == "role" else "User",
         principal_account=caller.account,
         action="sts:AssumeRole",
@@ -250,6 +285,7 @@ EC2_RESOURCES = {
     "InstanceId": "instance",
     "NetworkInterfaceId": "network-interface",
     "ResourceId": "",
+    "SecurityGroupId": "security-group",
     "RouteTableId": "route-table",
     "SnapshotId": "snapshot",
     "SubnetId": "subnet",
@@ -278,8 +314,44 @@ def ec2_resources(asked: Asked) -> list[str]:
         for value in values:
             which = kind or EC2_PREFIXES.get(value.split("-")[0], "")
             if which:
-                found.append(f"arn:aws:ec2:{asked.region}:{asked.account}:{which}/{value}")
+                found.append(ec2_arn(asked, which, value))
+    for value in query_of(asked).get("InstanceSpecification.InstanceId", ()):
+        found += [ec2_arn(asked, "instance", value), ec2_arn(asked, "snapshot", "*")]
+    for value in query_of(asked).get("AssociationId", ()):
+        found += associated(asked, value)
     return found
+
+
+def ec2_arn(asked: Asked, kind: str, name: str) -> str:
+    owner = "" if kind == "snapshot" else asked.account  # as AWS writes them
+    return f"arn:aws:ec2:{asked.region}:{owner}:{kind}/{name}"
+
+
+def associated(asked: Asked, association: str) -> list[str]:
+    """The instance whose profile, or the address whose place, an association is."""
+    ec2 = backend("ec2", asked.account, asked.region)
+    return [
+        ec2_arn(asked, "instance", each.instance.id)
+        for each in ec2.iam_instance_profile_associations.values()
+        if each.association_id == association
+    ] + [
+        ec2_arn(asked, "elastic-ip", each.allocation_id)
+        for each in ec2.addresses
+        if each.association_id == association
+    ]
+
+
+def created_with_tags(asked: Asked) -> list[tuple[str, str]]:
+    """What it takes to tag a resource of EC2 as it is made."""
+    if asked.service != "ec2" or asked.operation == "CreateTags":
+        return []
+    kinds = [
+        value
+        for name, values in query_of(asked).items()
+        if re.fullmatch(r"TagSpecification\.\d+\.ResourceType", name)
+        for value in values
+    ]
+    return [("ec2:CreateTags", ec2_arn(asked, kind, "*")) for kind in kinds]
 
 
 def ssm_resources(asked: Asked) -> list[str]:
@@ -339,6 +411,10 @@ def lambda_resources(asked: Asked) -> list[str]:
 
 def events_resources(asked: Asked) -> list[str]:
     params = parameters(asked)
+    if asked.operation == "PutEvents":
+        place = f"arn:aws:events:{asked.region}:{asked.account}:event-bus"
+        buses = [str(e.get("EventBusName") or "default") for e in params.get("Entries") or ()]
+        return [bus if bus.startswith("arn:") else f"{place}/{bus}" for bus in buses]
     rule = params.get("Rule") or (params.get("Name") if "Rule" in asked.operation else None)
     if not rule:
         return ["*"]
@@ -349,6 +425,7 @@ def events_resources(asked: Asked) -> list[str]:
 
 BUILDERS: dict[str, Callable[[Asked], list[str]]] = {
     "ec2": ec2_resources,
+    "execute-api": lambda asked: [apigateway.resource_arn(asked)],
     "events": events_resources,
     "guardduty": guardduty_resources,
     "lambda": lambda_resources,
@@ -383,21 +460,34 @@ def passed_roles(asked: Asked) -> list[tuple[str, str]]:
     return []
 
 
+def retained(asked: Asked, action: str) -> list[tuple[str, str]]:
+    """What writing an object takes where the request also sets its retention."""
+    if action != "s3:PutObject" or "HTTP_X_AMZ_OBJECT_LOCK_MODE" not in asked.environ:
+        return []
+    return [("s3:PutObjectRetention", arn) for arn in resources_of(asked)]
+
+
 def conditions(asked: Asked, action: str, resource: str) -> dict[str, Any]:
     """Finds the condition keys of a request, in lower case."""
     query = query_of(asked)
     context = dict(request_tag_context(asked.service, action, asked.body, query))
     if action == "iam:PassRole":
         context["iam:PassedToService"] = f"{asked.service}.amazonaws.com"
+    if action == "events:PutEvents":
+        sources = {str(entry.get("Source")) for entry in parameters(asked).get("Entries") or ()}
+        context["events:source"] = sources.pop() if len(sources) == 1 else ""
     if asked.service == "s3":
         context.update(s3_service_context(action, query, path_of(asked), headers_of(asked)))
-    if ":instance/" in resource:
-        instance_id = resource.rsplit("/", 1)[1]
-        for instance in fleet.instances(asked.account, asked.region):
-            if instance.id == instance_id:
-                for key, value in fleet.tags_of(instance).items():
-                    for prefix in ("aws", "ec2", "ssm"):
-                        context[f"{prefix}:resourcetag/{key}"] = value
+        key = headers_of(asked).get("x-amz-server-side-encryption-aws-kms-key-id")
+        if key:
+            context["s3:x-amz-server-side-encryption-aws-kms-key-id"] = key
+    if resource.startswith("arn:aws:ec2:"):
+        tags = backend("ec2", asked.account, asked.region).tags
+        for key, value in tags.get(resource.rsplit("/", 1)[1], {}).items():
+            for prefix in ("aws", "ec2", "ssm"):
+                context[f"{prefix}:resourcetag/{key}"] = value
+        if action == "ec2:CreateTags" and asked.operation != "CreateTags":
+            context["ec2:CreateAction"] = asked.operation
     return {key.lower(): value for key, value in context.items()}
 
 
@@ -411,6 +501,8 @@ BY_TRUST = ""  # a role's trust policy gives no reason away
 
 def deny(asked: Asked, caller: Caller, action: str, resource: str, why: str) -> Answer:
     """Writes the refusal as the service would."""
+    if asked.service == "execute-api":
+        return apigateway.message(403, f"User: {caller.arn} is not authorized to access this")
     message = (
         f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
         f"{why.format(action=action)}"

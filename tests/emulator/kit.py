@@ -17,11 +17,15 @@ module            what it replaces or reads
                   ``NetworkInterface.group_set``;
                   ``NetworkInterfaceBackend.modify_network_interface_attribute``;
                   ``TaggedEC2Resource.get_tags``; ``EBSBackend.describe_snapshots``
-``events``        ``Rule.send_to_targets``, ``EventsHandler.put_events``
+``apigateway``    ``RestAPI`` and ``Deployment.create_from_cloudformation_json``; ministack's
+                  ``_render_request_template_v1``
+``events``        ``EventBus.physical_resource_id``, ``Rule.send_to_targets``,
+                  ``EventsHandler.put_events``
 ``guardduty``     ``GuardDutyBackend.create_detector``
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
+``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
 ``wire``          moto's request routers and error serialisers
 ================  ================================================================================
@@ -48,6 +52,7 @@ from tests.emulator.shapes import find_reply_errors, find_request_error
 MOTO_VERSION = "5.2.5"
 
 RESPONSES = {
+    "cloudtrail": ("moto.cloudtrail", "CloudTrailResponse"),
     "ec2": ("moto.ec2", "EC2Response"),
     "events": ("moto.events", "EventsHandler"),
     "guardduty": ("moto.guardduty", "GuardDutyResponse"),

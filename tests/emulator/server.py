@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import json
 import logging
 import random
@@ -21,7 +22,7 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 
-from tests.emulator import identity
+from tests.emulator import apigateway, cloudtrail, identity
 from tests.emulator.wire import Answer, Asked, error_answer, error_code, parameters, understand
 
 LOG = logging.getLogger(__name__)
@@ -146,6 +147,8 @@ class Emulator:
         # Only a key of ours decides the account; moto would trust this header from anybody.
         environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)
         asked = understand(environ)
+        if apigateway.is_endpoint(environ):
+            asked.service, asked.operation = "execute-api", "Invoke"
         caller = identity.identify(asked)
         if isinstance(caller, identity.Caller):
             asked.account = caller.account
@@ -162,19 +165,23 @@ class Emulator:
             return self.strike(fault, record, start_response)
         record.status = answer.status
         record.error_code = error_code(answer.status, answer.headers, answer.body)
+        cloudtrail.record(asked, caller, record.error_code)
         if len(asked.body) > LOGGED_BODY:
             asked.body = b""
         asked.environ = {"CONTENT_TYPE": environ.get("CONTENT_TYPE", "")}
         return answer.send(start_response)
 
     def answer(self, asked: Asked, caller: identity.Caller | Answer | None) -> Answer:
-        if isinstance(caller, Answer):
+        to_api = asked.service == "execute-api"
+        if isinstance(caller, Answer) and not to_api:
             return caller
-        if self.enforce and caller:
-            refused = self.enforce(asked, caller)
-            if refused:
-                return refused
         try:
+            if self.enforce and isinstance(caller, identity.Caller):
+                refused = self.enforce(asked, caller)
+                if refused:
+                    return refused
+            if to_api:
+                return apigateway.invoke(asked, caller, functools.partial(run, self))
             return run(self.moto, asked.environ)
         except Exception as error:  # a defect of moto or of ours: say so, and do not be retried
             LOG.exception("%s %s", asked.service, asked.operation)

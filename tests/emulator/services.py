@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from tests.emulator import ec2, events, guardduty, identity, inspector2, lambdas, ssm
+from tests.emulator import (
+    apigateway,
+    cloudtrail,
+    ec2,
+    events,
+    guardduty,
+    identity,
+    inspector2,
+    lambdas,
+    s3,
+    ssm,
+)
 
 
 def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
-    Importing ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
+    Importing ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
     """
-    for module in (identity, ec2, inspector2, ssm, lambdas, events, guardduty):
+    for module in (
+        identity,
+        cloudtrail,
+        ec2,
+        inspector2,
+        ssm,
+        lambdas,
+        events,
+        guardduty,
+        apigateway,
+        s3,
+    ):
         getattr(module, "install", lambda: None)()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,10 +59,25 @@ class RefusedError(Exception):
         return self.code not in THROTTLES and ("Denied" in self.code or "Unauth" in self.code)
 
 
-def client(element: Any, service: str, *, retry: bool = True) -> Any:
+UNANSWERED = (exceptions.ConnectionError, exceptions.HTTPClientError)
+"""No answer came: AWS may have done it, or not."""
+
+FAILURES = (exceptions.ClientError, *UNANSWERED, RefusedError)
+"""What a call of AWS can fail with, a read or a change."""
+
+
+def client(
+    element: Any,
+    service: str,
+    *,
+    retry: bool = True,
+    region: str | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Any:
     """A client for the account and region of the element's policy.
 
     ``retry=False`` sends each request once: for a call that must not be repeated blindly.
+    ``region`` and ``credentials`` (as :func:`role_credentials` gives them) reach elsewhere.
     AWS_RETRY_MODE and AWS_MAX_ATTEMPTS, where they are set, win over our defaults.
     """
     if not retry:
@@ -71,7 +86,29 @@ def client(element: Any, service: str, *, retry: bool = True) -> Any:
         config = Config()
     else:
         config = Config(retries={"mode": "adaptive", "total_max_attempts": 8})
-    return local_session(element.manager.session_factory).client(service, config=config)
+    return local_session(element.manager.session_factory).client(
+        service, region_name=region, config=config, **(credentials or {})
+    )
+
+
+def role_credentials(element: Any, role_arn: str, session_name: str) -> dict[str, str]:
+    """The credentials of a role, for :func:`client`; they last an hour. Raises RefusedError."""
+    sts = client(element, "sts")
+    answer = read(sts.assume_role, RoleArn=role_arn, RoleSessionName=session_name)["Credentials"]
+    return {
+        "aws_access_key_id": answer["AccessKeyId"],
+        "aws_secret_access_key": answer["SecretAccessKey"],
+        "aws_session_token": answer["SessionToken"],
+    }
+
+
+def failure(error: Exception) -> tuple[str, str]:
+    """The code and the message of one of :data:`FAILURES`."""
+    if isinstance(error, exceptions.ClientError):
+        return error.response["Error"]["Code"], str(error)
+    if isinstance(error, RefusedError):
+        return error.code, str(error)
+    return type(error).__name__, str(error)
 
 
 @contextmanager

@@ -1,0 +1,4 @@
+"""Incident response: evidence and containment of an instance, and the way back.
+
+In the Lambda archives of the policies that use it, and in no other.
+"""
