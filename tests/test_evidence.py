@@ -20,7 +20,7 @@ from c7n_secops.evidence.names import CaseNameError
 from c7n_secops.evidence.store import Folder, Store
 from tests.emulator import Emulator
 from tests.harness import Custodian
-from tests.ir_scene import CASE, FORENSICS, REGION, Scene, policy
+from tests.ir_scene import CASE, FORENSICS, REGION, Scene, policy, wait_for
 
 NOW = datetime(2026, 1, 31, 23, 59, tzinfo=timezone.utc)
 INSTANCE = {"InstanceId": "i-0abc"}
@@ -174,8 +174,7 @@ def test_a_run_that_lost_its_case_changes_nothing_more_and_writes_no_manifest(
 
 
 def steal(emulator: Emulator, scene: Scene, name: str) -> None:
-    while not emulator.calls("ec2", "DescribeInstanceAttribute"):
-        threading.Event().wait(0.01)
+    wait_for(emulator, "DescribeInstanceAttribute")
     lock = {"run": "thief", "expires": "2999-01-01T00:00:00+00:00"}
     scene.s3.put_object(
         Bucket=scene.bucket, Key=f"{scene.folder(name)}/lock.json", Body=json.dumps(lock).encode()
