@@ -222,6 +222,8 @@ def test_a_requester_managed_interface_leaves_the_instance_partial(
     result = failed(custodian, contain(scene), name)
     assert result["outcome"] == "partial"
     assert f"{other} (it is requester-managed" in result["reason"]
+    changed = scene.emulator.calls("ec2", "ModifyNetworkInterfaceAttribute")
+    assert other not in [call.params["NetworkInterfaceId"] for call in changed]
     assert scene.interfaces(name)[other] == held
     assert scene.tags(name)["c7n-secops:state"] == "partial"
     assert scene.read(name, "manifest.json")["outcome"] == "partial"
