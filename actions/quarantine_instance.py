@@ -75,7 +75,8 @@ class QuarantineInstance(CaseAction):
 
     Tags on the instance: ``c7n-secops:case``, ``c7n-secops:state`` (``capturing``, ``contained``,
     ``partial``) and ``c7n-secops:snapshots``. Where another case has contained the instance, or is
-    at it, only evidence is taken.
+    at it, only evidence is taken; that is looked up, not believed of a tag. The exempt tag is
+    believed: let nobody set it who must not exempt an instance.
 
     {about result}
 
@@ -271,11 +272,14 @@ class QuarantineInstance(CaseAction):
             )
 
     def _holder(self, case: Case) -> str | None:
-        """What another case is doing to the instance, if it is; raises RefusedError."""
+        """What another case is doing to the instance, if it is; raises RefusedError.
+
+        A tag alone proves nothing: whoever runs on the instance may have set it.
+        """
         holder, state = state_of(case.instance)
         if holder in ("", case.name) or state in ("", "released"):
             return None
-        if state == "contained":
+        if self.containment.is_cut_off(case):
             return f"case {holder} has contained it"
         folder = self.folder(holder, case.id)
         held, _etag = folder.get_json(LOCK)
@@ -289,11 +293,11 @@ class QuarantineInstance(CaseAction):
     # --- one run
 
     def work(self, cases: list[Case]) -> None:
+        self.prepare_evidence(cases)
+        self._read_surroundings(cases)
         self.each(cases, self._look_for_another)
         mine = [case for case in cases if not case.guest]
-        self.prepare_evidence(cases)
         self._mark(mine)
-        self._read_surroundings(mine)
         try:
             self.each([case for case in cases if case.guest], self._only_capture)
             self.each(mine, self._before)

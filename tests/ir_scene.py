@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -246,6 +247,15 @@ def policy(action: dict[str, Any], *filters: Any, **more: Any) -> dict[str, Any]
         "actions": [action],
         **more,
     }
+
+
+def wait_for(emulator: Emulator, operation: str, seconds: float = 30) -> None:
+    """Wait until a run calls an operation of EC2; raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not emulator.calls("ec2", operation):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{operation} was not called in {seconds} s")
+        time.sleep(0.01)
 
 
 def by_instance(run: Any, action: str) -> dict[str, dict[str, Any]]:

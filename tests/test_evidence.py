@@ -20,7 +20,7 @@ from c7n_secops_response.evidence.names import CaseNameError
 from c7n_secops_response.evidence.store import Folder, Store
 from tests.emulator import Emulator
 from tests.harness import Custodian
-from tests.ir_scene import CASE, FORENSICS, REGION, Scene, policy
+from tests.ir_scene import CASE, FORENSICS, REGION, Scene, by_instance, policy, wait_for
 
 NOW = datetime(2026, 1, 31, 23, 59, tzinfo=timezone.utc)
 INSTANCE = {"InstanceId": "i-0abc"}
@@ -145,6 +145,36 @@ def test_a_run_whose_lock_was_taken_over_notices_as_it_renews_it(folder: Any) ->
         first.keep()
 
 
+def contain(scene: Scene) -> dict[str, Any]:
+    return policy({"type": "quarantine-instance", "case-id": CASE, "evidence": scene.store})
+
+
+def test_a_run_without_a_manifest_does_not_keep_the_next_one_out(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator).build()
+    (name,) = scene.launch()
+    emulator.fault("s3", "PutObject", code="AccessDenied", status=403, after=9)
+    result = by_instance(custodian(contain(scene)), "quarantine-instance")[name]
+    assert (result["outcome"], result["steps"]["manifest"]) == ("partial", "failed")
+    assert scene.tags(name)["c7n-secops:state"] == "partial"
+    result = by_instance(custodian(contain(scene)), "quarantine-instance")[name]
+    assert result["outcome"] == "contained"
+
+
+def test_a_run_that_could_not_read_the_ledger_does_not_keep_the_next_one_out(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator).build()
+    (name,) = scene.launch()
+    custodian(contain(scene))
+    emulator.fault("s3", "ListObjectsV2", code="AccessDenied", status=403)
+    with pytest.raises(PolicyExecutionError):
+        custodian(contain(scene))
+    result = by_instance(custodian(contain(scene)), "quarantine-instance")[name]
+    assert result["outcome"] == "contained"
+
+
 def test_a_lock_is_not_renewed_before_half_of_its_time(folder: Any, emulator: Emulator) -> None:
     lock = CaseLock(folder(), "first", 60)
     lock.take()
@@ -174,8 +204,7 @@ def test_a_run_that_lost_its_case_changes_nothing_more_and_writes_no_manifest(
 
 
 def steal(emulator: Emulator, scene: Scene, name: str) -> None:
-    while not emulator.calls("ec2", "DescribeInstanceAttribute"):
-        threading.Event().wait(0.01)
+    wait_for(emulator, "DescribeInstanceAttribute")
     lock = {"run": "thief", "expires": "2999-01-01T00:00:00+00:00"}
     scene.s3.put_object(
         Bucket=scene.bucket, Key=f"{scene.folder(name)}/lock.json", Body=json.dumps(lock).encode()

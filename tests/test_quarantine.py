@@ -16,7 +16,7 @@ from c7n_secops import deadline
 from c7n_secops.actions.quarantine_instance import QuarantineInstance
 from tests.emulator import Emulator
 from tests.harness import Cli, Custodian
-from tests.ir_scene import CASE, REGION, WORKLOAD, Scene, Suspect, by_instance, policy
+from tests.ir_scene import CASE, REGION, WORKLOAD, Scene, Suspect, by_instance, policy, wait_for
 
 ACTION = "quarantine-instance"
 
@@ -222,6 +222,8 @@ def test_a_requester_managed_interface_leaves_the_instance_partial(
     result = failed(custodian, contain(scene), name)
     assert result["outcome"] == "partial"
     assert f"{other} (it is requester-managed" in result["reason"]
+    changed = scene.emulator.calls("ec2", "ModifyNetworkInterfaceAttribute")
+    assert other not in [call.params["NetworkInterfaceId"] for call in changed]
     assert scene.interfaces(name)[other] == held
     assert scene.tags(name)["c7n-secops:state"] == "partial"
     assert scene.read(name, "manifest.json")["outcome"] == "partial"
@@ -257,8 +259,7 @@ def test_an_interface_that_is_attached_meanwhile_is_contained_too(
     attached = threading.Event()
 
     def attach() -> None:
-        while not emulator.calls("ec2", "CreateSnapshots"):
-            time.sleep(0.01)
+        wait_for(emulator, "CreateSnapshots")
         scene.ec2.attach_network_interface(
             NetworkInterfaceId=late["NetworkInterfaceId"], InstanceId=suspect.id, DeviceIndex=5
         )
@@ -631,6 +632,14 @@ def test_another_case_only_takes_evidence_of_a_contained_instance(
     assert len(scene.snapshots("INC-2")) == 1
 
 
+def test_a_tag_that_says_contained_is_not_believed(scene: Scene, custodian: Custodian) -> None:
+    (name,) = scene.launch(tags={"c7n-secops:case": "INC-0", "c7n-secops:state": "contained"})
+    result = result_of(custodian, contain(scene), name)
+    assert result["outcome"] == "contained"
+    assert "case INC-0 left it contained" in result["reason"]
+    assert scene.is_contained(name)
+
+
 def test_a_case_that_died_half_way_does_not_keep_another_from_containing(
     scene: Scene, custodian: Custodian
 ) -> None:
@@ -647,16 +656,13 @@ def test_of_two_runs_at_once_one_takes_the_case_and_the_other_says_who_has_it(
     (name,) = scene.launch()
     file = tmp_path / "policy.json"
     file.write_text(json.dumps({"policies": [contain(scene)]}))
+    run = ("custodian", "run", "--cache-period", "0", file, "-s")
     emulator.fault("ec2", "CreateSnapshots", kind="timeout", seconds=6)
-    first: list[Any] = []
-    runner = threading.Thread(
-        target=lambda: first.append(cli("custodian", "run", "-s", tmp_path / "first", file))
-    )
+    runner = threading.Thread(target=cli, args=(*run, tmp_path / "first"))
     runner.start()
-    while not emulator.calls("ec2", "CreateSnapshots"):
-        time.sleep(0.02)
+    wait_for(emulator, "CreateSnapshots")
     emulator.clear_calls()
-    second = cli("custodian", "run", "-s", tmp_path / "second", file)
+    second = cli(*run, tmp_path / "second")
     assert second.returncode == 2
     assert f"case {CASE} on {name}: run " in second.stderr
     assert "handles the case until" in second.stderr
@@ -670,7 +676,10 @@ def test_of_two_runs_at_once_one_takes_the_case_and_the_other_says_who_has_it(
 
 def test_a_live_run_of_another_case_is_left_to_contain(scene: Scene, custodian: Custodian) -> None:
     (name,) = scene.launch()
+    open_groups = scene.interfaces(name)
     custodian(contain(scene, case_id="INC-0"))
+    for interface, groups in open_groups.items():
+        scene.ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=groups)
     scene.s3.delete_object(Bucket=scene.bucket, Key=f"{scene.folder(name, 'INC-0')}/manifest.json")
     scene.ec2.create_tags(
         Resources=[name], Tags=[{"Key": "c7n-secops:state", "Value": "capturing"}]

@@ -89,6 +89,13 @@ class Case:
         """Take the lock, and read what earlier runs recorded; raises LockedError, RefusedError."""
         if self.lock.take():
             return
+        try:
+            self._read()
+        except FAILURES:
+            self.lock.free()
+            raise
+
+    def _read(self) -> None:
         for name in self.folder.names():
             if name == PRIOR:
                 self.prior, _etag = self.folder.get_json(name)
@@ -218,6 +225,7 @@ class Case:
         except FAILURES as error:
             self.fail("manifest", calls.failure(error)[1])
             log.warning("case %s %s manifest not written: %s", self.name, self.id, error)
+            self.lock.free()
 
     def fail(self, name: str, reason: str) -> None:
         """Count something as failed that the ledger cannot tell."""

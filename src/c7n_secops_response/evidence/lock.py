@@ -6,14 +6,18 @@ that holds it, since that is what a run writes last, or when it has expired.
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from c7n_secops.aws.calls import FAILURES
 from c7n_secops_response.evidence.store import ConflictError, Folder
 
 LOCK = "lock.json"
 MANIFEST = "manifest.json"
+
+log = logging.getLogger("custodian.c7n_secops.lock")
 
 
 class LockedError(Exception):
@@ -55,6 +59,14 @@ class CaseLock:
             self._write(IfMatch=self._etag)
         except ConflictError as error:
             raise LockedError("the lock expired and another run took the case over") from error
+
+    def free(self) -> None:
+        """Let others have the case at once, where no manifest can say so; this may fail too."""
+        self.seconds = 0
+        try:
+            self._write(IfMatch=self._etag)
+        except (ConflictError, *FAILURES) as error:
+            log.warning("the lock of %s not set free: %s", self.folder.path, error)
 
     def _write(self, **conditions: str) -> None:
         now = datetime.now(timezone.utc)
