@@ -316,3 +316,22 @@ def test_whatever_an_event_holds_only_well_formed_ids_come_out(
     found = inspector.ids_in_event({"detail": detail, "resources": resources}, kind)
     assert all(kind.id_form.fullmatch(name) for name in found)
     assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize(
+    ("action", "packages"),
+    [
+        ({"type": "ssm-patch"}, ["c7n_secops"]),
+        (
+            {"type": "quarantine-instance", "case-id": "X", "evidence": {"bucket": "evidence"}},
+            ["c7n_secops", "c7n_secops_response"],
+        ),
+    ],
+    ids=["ssm-patch", "quarantine-instance"],
+)
+def test_a_function_gets_the_packages_of_its_elements_and_no_others(
+    action: dict[str, Any], packages: list[str]
+) -> None:
+    data = policy(mode={"type": "guard-duty", "role": "r"}, resource="ec2", actions=[action])
+    mode = loaded(data).data["mode"]
+    assert (mode["packages"], mode["handler"]) == (packages, "c7n_secops.handler.run")
