@@ -283,6 +283,26 @@ def test_an_outcome_that_is_not_known_counts_as_failed(output: Tree) -> None:
     assert output.report().lines[0].failed == 1
 
 
+@pytest.mark.parametrize(
+    ("outcome", "column"),
+    [
+        ("captured", "changed"),
+        ("contained", "changed"),
+        ("released", "changed"),
+        ("partial", "failed"),
+        ("skipped", "skipped"),
+    ],
+)
+def test_what_became_of_a_case_is_counted(output: Tree, outcome: str, column: str) -> None:
+    with output.run() as write:
+        write("resources.json", [instance()])
+        results = [{"InstanceId": instance()["InstanceId"], "outcome": outcome}]
+        write("action-quarantine-instance", {"results": results, "counts": {outcome: 1}})
+    (line,) = output.report().lines
+    counted = {name: getattr(line, name) for name in ("changed", "skipped", "failed")}
+    assert counted == {"changed": 0, "skipped": 0, "failed": 0, column: 1}
+
+
 def test_files_of_an_earlier_run_in_the_same_folder_do_not_count(output: Tree) -> None:
     with output.run() as write:
         write("resources.json", [instance()])
