@@ -115,13 +115,6 @@ def test_a_finding_of_a_python_package_is_not_patched(
     assert commands_by_instance(emulator) == {system: 1}
 
 
-def test_a_dry_run_sends_nothing(emulator: Emulator, custodian: Custodian) -> None:
-    (name,) = launch(emulator)
-    find(emulator, name)
-    assert len(custodian("ec2-patch-critical", dryrun=True).resources) == 1
-    assert emulator.calls("ssm") == []
-
-
 def test_the_event_policy_patches_the_instance_that_the_finding_names(
     emulator: Emulator, custodian: Custodian
 ) -> None:
@@ -474,3 +467,27 @@ def test_findings_inside_or_leave_the_instances_without_them_alone(
     )
     assert codes(run) == {tagged: "NoPatchableFinding"}
     assert commands_by_instance(emulator) == {found: 1}
+
+
+def test_a_dry_run_sends_nothing_and_says_what_it_would(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    patched, python = launch(emulator, 2)
+    find(emulator, patched)
+    find(emulator, python, [PYTHON])
+    run = custodian(policy(patch(), FINDING), dryrun=True)
+    plan = {
+        row.pop("InstanceId"): row for row in json.loads((run.output / "plan.json").read_text())
+    }
+    assert plan == {
+        patched: {
+            "action": "action:ssm-patch",
+            "document": "AWS-RunPatchBaseline",
+            "operations": ["Install"],
+        },
+        python: {
+            "action": "action:ssm-patch",
+            "skipped": "no OS package among the findings that are wanted",
+        },
+    }
+    assert emulator.calls("ssm") == []

@@ -155,6 +155,19 @@ class CommandAction(SecOpsElement, Action):
         text = self.data.get("cooldown", "12h")
         return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
 
+    def plan(self, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What would be sent, as far as the resources say: agents and cooldowns are not asked."""
+        would = {
+            "document": self.document,
+            "operations": [operation.label for operation in self.operations()],
+        }
+        rows = []
+        for instance in resources:
+            obstacle = self._not_running(instance) or self.unfit(instance)
+            said = {"skipped": obstacle.reason} if obstacle else would
+            rows.append({"InstanceId": instance["InstanceId"], **said})
+        return rows
+
     def process(self, resources: list[dict[str, Any]]) -> dict[str, Any]:
         self.report: list[Result] = []
         fit = []
