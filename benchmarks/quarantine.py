@@ -34,7 +34,7 @@ def launch(scene: Scene, case: str, number: int) -> list[str]:
 
 
 def contain_one_at_a_time(scene: Scene, case: str, ids: list[str]) -> int:
-    """The same work as the response samples do it: one instance after the other, a call a thing.
+    """The same work as event-driven samples do it: one instance after another, one call a thing.
 
     Returns the number of calls.
     """
