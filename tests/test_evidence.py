@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from c7n_secops import deadline
 from c7n_secops_response.evidence import names
+from c7n_secops_response.evidence.case import Case
 from c7n_secops_response.evidence.lock import CaseLock, LockedError
 from c7n_secops_response.evidence.names import CaseNameError
 from c7n_secops_response.evidence.store import Folder, Store
@@ -134,6 +135,36 @@ def test_a_run_takes_up_its_own_lock_and_an_expired_one(folder: Any) -> None:
     assert CaseLock(folder(), "second", 60).take() is False
     with pytest.raises(LockedError, match="run second"):
         CaseLock(folder(), "third", 60).take()
+
+
+def test_of_two_runs_that_take_up_one_expired_lock_one_gets_it(folder: Any) -> None:
+    CaseLock(folder(), "first", 0).take()
+    slow = CaseLock(folder(), "slow", 60)
+    read = slow.folder.get_json
+
+    def read_and_be_overtaken(name: str) -> Any:
+        found = read(name)
+        CaseLock(folder(), "fast", 60).take()
+        return found
+
+    slow.folder.get_json = read_and_be_overtaken  # type: ignore[method-assign]
+    with pytest.raises(LockedError, match="took the case at this moment"):
+        slow.take()
+    assert folder().get_json("lock.json")[0]["run"] == "fast"
+
+
+def test_what_was_before_is_kept_once_and_only_gains_what_it_lacks(folder: Any) -> None:
+    case = Case({"InstanceId": "i-0abc"}, CASE, folder(), CaseLock(folder(), "first", 60))
+    case.remember({"imds": "enabled", "interfaces": {"eni-1": {"groups": ["a"]}}})
+    case.remember(
+        {"imds": "disabled", "asg": None, "interfaces": {"eni-1": {}, "eni-2": {"groups": ["b"]}}}
+    )
+    kept = folder().get_json("ledger/10-prior.json")[0]
+    assert kept == {
+        "imds": "enabled",
+        "asg": None,
+        "interfaces": {"eni-1": {"groups": ["a"]}, "eni-2": {"groups": ["b"]}},
+    }
 
 
 def test_a_run_whose_lock_was_taken_over_notices_as_it_renews_it(folder: Any) -> None:

@@ -98,6 +98,39 @@ def test_rules_of_both_families_are_revoked_also_from_a_group_that_stands(
     assert scene.rules(group) == []
 
 
+def test_a_rule_that_comes_back_is_seen_and_revoked(
+    scene: Scene, custodian: Custodian, emulator: Emulator
+) -> None:
+    vpc, subnet = scene.vpc()
+    (name,) = scene.launch(SubnetId=subnet)
+    emulator.fault("ec2", "DescribeSecurityGroupRules", after=1, kind="timeout", seconds=1)
+
+    def open_again() -> None:
+        wait_for(emulator, "RevokeSecurityGroupEgress")
+        rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1}
+        scene.ec2.authorize_security_group_ingress(
+            GroupId=scene.quarantine_groups()[vpc],
+            IpPermissions=[{**rule, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}],
+        )
+
+    attacker = threading.Thread(target=open_again)
+    attacker.start()
+    result = result_of(custodian, contain(scene), name)
+    attacker.join()
+    assert result["outcome"] == "contained"
+    assert scene.rules(scene.quarantine_groups()[vpc]) == []
+
+
+def test_a_group_that_another_run_made_meanwhile_is_used(
+    scene: Scene, custodian: Custodian, emulator: Emulator
+) -> None:
+    vpc, subnet = scene.vpc()
+    (name,) = scene.launch(SubnetId=subnet)
+    emulator.fault("ec2", "CreateSecurityGroup", kind="crash", when="after")
+    assert result_of(custodian, contain(scene), name)["outcome"] == "contained"
+    assert list(scene.quarantine_groups()) == [vpc]
+
+
 def test_a_group_of_that_name_that_is_not_ours_is_not_emptied(
     scene: Scene, custodian: Custodian
 ) -> None:
@@ -337,6 +370,13 @@ def test_an_interface_that_cannot_leave_the_open_group_finds_it_shut(
     assert (result["outcome"], result["steps"]["contain"]) == ("partial", "failed")
     ((held,),) = scene.interfaces(name).values()
     assert scene.rules(held) == []
+    done = operations(emulator)
+    tried = len(done) - 1 - done[::-1].index("ModifyNetworkInterfaceAttribute")
+    first_look = done.index(
+        "DescribeNetworkInterfaces", done.index("ModifyNetworkInterfaceAttribute")
+    )
+    assert "RevokeSecurityGroupIngress" in done[:first_look]
+    assert tried > first_look
     emulator.clear_faults()
     assert result_of(custodian, contain(scene, cut_tracked="two-step"), name)["outcome"] in (
         "contained",
@@ -392,6 +432,22 @@ def test_a_final_profile_takes_the_place_of_the_old_one(scene: Scene, custodian:
     (name,) = scene.launch(IamInstanceProfile={"Arn": arn})
     custodian(contain(scene, final_profile="nothing"))
     assert scene.instance(name)["IamInstanceProfile"]["Arn"] == final
+
+
+def test_while_the_profile_is_still_there_its_sessions_are_not_called_revoked(
+    scene: Scene, custodian: Custodian, emulator: Emulator
+) -> None:
+    (name,) = scene.launch(IamInstanceProfile={"Arn": scene.profile("web")})
+    emulator.fault(
+        "ec2", "DisassociateIamInstanceProfile", code="UnauthorizedOperation", status=403
+    )
+    result = result_of(custodian, contain(scene), name)
+    assert (result["outcome"], result["steps"]["contain"]) == ("partial", "done")
+    assert (result["steps"]["profile"], result["steps"]["sessions"]) == ("failed", "failed")
+    assert "gives out new sessions" in result["reason"]
+    assert not emulator.calls("iam", "PutRolePolicy", WORKLOAD)
+    result = result_of(custodian, contain(scene), name)
+    assert (result["outcome"], result["steps"]["sessions"]) == ("contained", "done")
 
 
 # --- the operating system -----------------------------------------------------------------------
@@ -461,6 +517,19 @@ def test_an_instance_that_cannot_be_asked_is_contained_all_the_same(
     assert "SendCommand" not in operations(emulator)
 
 
+def test_what_is_contained_already_is_not_asked_any_more(
+    scene: Scene, custodian: Custodian, emulator: Emulator, managed: str
+) -> None:
+    emulator.fault(
+        "ec2", "DisassociateIamInstanceProfile", code="UnauthorizedOperation", status=403
+    )
+    custodian(contain(scene))
+    result = result_of(custodian, contain(scene, gather=gather()), managed)
+    assert (result["outcome"], result["steps"]["gather"]) == ("contained", "skipped")
+    assert "contained already" in result["reason"]
+    assert "ReplaceIamInstanceProfileAssociation" not in operations(emulator)
+
+
 def test_commands_that_do_not_end_are_not_waited_for_and_the_state_is_partial(
     scene: Scene, custodian: Custodian, emulator: Emulator, managed: str
 ) -> None:
@@ -497,9 +566,44 @@ def test_a_lambda_that_runs_out_of_time_stops_waiting_and_contains(
     assert result["outcome"] == "partial"
     assert result["steps"]["evidence"] == evidence
     assert result["steps"]["gather"] == "failed"
+    assert ("SendCommand" in operations(emulator)) is (evidence == "done")
     assert scene.is_contained(managed)
     assert scene.tags(managed)["c7n-secops:state"] == "partial"
     assert scene.ledger(managed)["gather"] == "failed"
+
+
+# --- records that fail ---------------------------------------------------------------------------
+
+
+def test_a_step_whose_record_could_not_be_put_counts_as_failed(
+    scene: Scene, custodian: Custodian, emulator: Emulator
+) -> None:
+    (name,) = scene.launch()
+    emulator.fault("s3", "PutObject", code="AccessDenied", status=403, contains='"step": "contain"')
+    result = failed(custodian, contain(scene), name)
+    assert (result["outcome"], result["steps"]["contain"]) == ("partial", "failed")
+    assert "contain: done, but not recorded" in result["reason"]
+    assert scene.tags(name)["c7n-secops:state"] == "partial"
+
+
+def test_a_final_tag_that_is_refused_is_not_claimed(
+    scene: Scene, custodian: Custodian, emulator: Emulator
+) -> None:
+    (name,) = scene.launch()
+    emulator.fault("ec2", "CreateTags", code="UnauthorizedOperation", status=403, after=1)
+    result = result_of(custodian, contain(scene), name)
+    assert (result["outcome"], result["steps"]["tags"]) == ("partial", "failed")
+    assert scene.tags(name)["c7n-secops:state"] == "capturing"
+
+
+def test_a_step_is_not_done_twice_where_its_record_was_lost(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    suspect = Suspect(emulator)
+    emulator.fault("s3", "PutObject", code="AccessDenied", status=403, contains='"step": "asg"')
+    assert result_of(custodian, suspect.policy(), suspect.id)["steps"]["asg"] == "failed"
+    assert result_of(custodian, suspect.policy(), suspect.id)["steps"]["asg"] == "done"
+    assert len(emulator.calls("autoscaling", "DetachInstances")) == 1
 
 
 # --- evidence that fails ------------------------------------------------------------------------
@@ -597,6 +701,8 @@ def test_a_second_run_changes_nothing_and_still_proves_containment(
     assert set(operations(emulator, changing=True)) == {"CreateTags"}
     assert suspect.state() == before
     assert len(emulator.calls("ec2", "DescribeNetworkInterfaces")) >= 2
+    said = [value for call in emulator.calls("ec2", "CreateTags") for value in call.params.values()]
+    assert "capturing" not in said
     scene.check_manifest(suspect.id)
 
 

@@ -135,7 +135,7 @@ def test_where_a_group_is_gone_its_interface_stays_contained(
 
     result = refused(custodian, release(scene, reattach={"elb": True}), suspect.id)
     assert result["outcome"] == "partial"
-    assert gone in result["reason"]
+    assert f"{second}: its security group {gone} is gone" in result["reason"]
     assert result["steps"]["restore-groups"] == "failed"
     assert result["steps"]["reattach-elb"] == "skipped"
     assert scene.interfaces(suspect.id) == {
@@ -143,6 +143,24 @@ def test_where_a_group_is_gone_its_interface_stays_contained(
         second: contained[second],
     }
     assert scene.tags(suspect.id)["c7n-secops:state"] == "partial"
+    emulator.clear_calls()
+    assert refused(custodian, release(scene), suspect.id)["outcome"] == "partial"
+    assert emulator.calls("ec2", "ModifyNetworkInterfaceAttribute") == []
+
+
+def test_what_was_never_changed_is_not_touched(emulator: Emulator, custodian: Custodian) -> None:
+    suspect = Suspect(emulator)
+    before = prior_state(suspect)
+    custodian(
+        suspect.policy(protect=["volumes"], detach={"asg": "none", "eip": False}, imds="keep")
+    )
+    emulator.clear_calls()
+    result = by_instance(custodian(release(suspect.scene)), "release-instance")[suspect.id]
+    assert result["outcome"] == "released"
+    assert prior_state(suspect) == before
+    assert len(emulator.calls("ec2", "ModifyInstanceAttribute")) == 1
+    assert not emulator.calls("ec2", "AssociateAddress")
+    assert not emulator.calls("ec2", "ModifyInstanceMetadataOptions")
 
 
 def test_an_address_that_is_used_elsewhere_by_now_is_not_taken_back(
