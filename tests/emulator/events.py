@@ -241,7 +241,7 @@ def to_bus(
 ) -> None:
     """Forwards the event as it is: it keeps its account, region, id and time."""
     if not resource.startswith("event-bus/"):
-        raise NotImplementedError(f"event target {target['Arn']}")
+        raise ValueError(f"the emulator delivers no events to {target['Arn']}")
     if hops < MAX_HOPS:
         bus = events_backends[account][region].describe_event_bus(resource.split("/", 1)[1])
         dispatch(bus, event, hops + 1)

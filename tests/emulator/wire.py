@@ -15,7 +15,6 @@ from moto.core.request import Request
 from moto.core.routing import get_service_router
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
-from werkzeug.exceptions import HTTPException
 
 from tests.emulator.kit import ServiceError
 
@@ -123,8 +122,6 @@ def operation_name(asked: Asked) -> str:
     try:
         matched, _ = get_service_router(asked.service).match(route_request(environ))
         return str(matched.name)
-    except (HTTPException, NotImplementedError, KeyError):
-        return "Unknown"
     except Exception:  # noqa: BLE001  a service that botocore or moto does not know
         return "Unknown"
 
