@@ -14,6 +14,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = {
     "src/c7n_secops": "c7n_secops",
+    "src/c7n_secops_edge": "c7n_secops_edge",
+    "src/c7n_secops_findings": "c7n_secops_findings",
+    "src/c7n_secops_membership": "c7n_secops_membership",
     "src/c7n_secops_response": "c7n_secops_response",
     "src/c7n_secops_tools": "c7n_secops_tools",
     "filters": "c7n_secops/filters",

@@ -11,8 +11,8 @@ from typing import Any
 
 from c7n.utils import type_schema
 
+from c7n_secops import inspector
 from c7n_secops.aws import calls
-from c7n_secops.findings import inspector
 from c7n_secops.systems_manager import patches
 from c7n_secops.systems_manager.action import SCHEMA, CommandAction, Target
 from c7n_secops.systems_manager.commands import FAILURES, Obstacle, Operation

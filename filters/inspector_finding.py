@@ -9,12 +9,13 @@ from c7n.exceptions import PolicyValidationError
 from c7n.filters import Filter, ValueFilter
 from c7n.utils import type_schema
 
+from c7n_secops import inspector
 from c7n_secops.aws.planner import Axis
 from c7n_secops.comparisons import AGE, COUNT, is_count
 from c7n_secops.element import SecOpsElement
-from c7n_secops.findings import inspector, inspector_criteria
-from c7n_secops.findings.inspector_reader import InspectorReader
-from c7n_secops.findings.not_scanned import why_not_scanned
+from c7n_secops.inspector import criteria
+from c7n_secops.inspector.not_scanned import why_not_scanned
+from c7n_secops.inspector.reader import InspectorReader
 
 RESOURCES = ("aws.ec2", "aws.ecr-image", "aws.lambda")
 
@@ -126,11 +127,11 @@ class InspectorFinding(SecOpsElement, Filter):
     def validate(self) -> Any:
         super().validate()
         self.refuse_inside_not("count: {op: eq, value: 0}")
-        types = inspector_criteria.finding_types(self.data)
+        types = criteria.finding_types(self.data)
         if "ports" in self.data and types != ["NETWORK_REACHABILITY"]:
             raise self.invalid("ports needs finding-type NETWORK_REACHABILITY, or none")
         kind = inspector.SCANNED[self.manager.type]
-        if types and not inspector_criteria.scan_types(self.data, kind):
+        if types and not criteria.scan_types(self.data, kind):
             raise self.invalid(
                 f"finding-type {' and '.join(types)}: Inspector has none for "
                 f"aws.{self.manager.type}, whose scans are {', '.join(kind.scans)}"
@@ -154,17 +155,17 @@ class InspectorFinding(SecOpsElement, Filter):
         by_id = {kind.id_of(resource): resource for resource in resources}
         reader = InspectorReader(self, kind)
         answer = reader.findings(
-            inspector_criteria.criteria(
+            criteria.criteria(
                 self.data, kind, reader.account, datetime.now(timezone.utc).replace(microsecond=0)
             ),
             list(by_id),
-            inspector_criteria.predicate(self.data),
+            criteria.predicate(self.data),
             self.cve_axis(),
         )
         outcomes = {name: self.outcome(len(answer.rows.get(name, ())), False) for name in by_id}
         open_ids = [name for name, outcome in outcomes.items() if outcome is None]
         reasons = why_not_scanned(
-            reader, open_ids, inspector_criteria.scan_types(self.data, kind), answer.refusal
+            reader, open_ids, criteria.scan_types(self.data, kind), answer.refusal
         )
         for name in open_ids:
             if name in reasons:
@@ -183,7 +184,7 @@ class InspectorFinding(SecOpsElement, Filter):
         """The second way to narrow the search: more CVEs than one call takes."""
         cves = self.data.get("cve", ())
         limit = inspector.VALUES_PER_KEY
-        of = inspector_criteria.vulnerability_ids
+        of = criteria.vulnerability_ids
         return [Axis("vulnerabilityId", cves, limit, of)] if len(cves) > limit else []
 
     def outcome(self, found: int, exact: bool) -> bool | None:

@@ -11,7 +11,7 @@ from c7n.exceptions import PolicyValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c7n_secops.findings import inspector
+from c7n_secops import inspector
 from c7n_secops_tools.testing.runs import load_policy
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, REGION, Custodian

@@ -7,8 +7,8 @@ from typing import Any
 from c7n import utils
 from c7n.policy import LambdaMode
 
+from c7n_secops import inspector
 from c7n_secops.event_mode import EventBridgeMode
-from c7n_secops.findings import inspector
 
 DETAIL_TYPES = {
     "finding": "Inspector2 Finding",

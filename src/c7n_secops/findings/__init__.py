@@ -1,1 +1,0 @@
-"""Findings of AWS's security services: how to ask for them and what they say of a resource."""
