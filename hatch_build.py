@@ -1,4 +1,5 @@
-"""Builds the wheel: top-level ``filters/`` and ``actions/`` install inside ``c7n_secops``.
+"""Builds the wheel: what is in ``filters/<field>/`` and ``actions/<field>/`` installs as
+``c7n_secops_<field>.filters`` and ``.actions``, beside that field's own code in ``src/``.
 
 An editable install gets the same package as a tree of links in ``build/dev``, file by file, so
 that tools, type checkers and Lambda archives see what the wheel would hold. A new source file
@@ -12,17 +13,24 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PACKAGE = {
-    "src/c7n_secops": "c7n_secops",
-    "src/c7n_secops_edge": "c7n_secops_edge",
-    "src/c7n_secops_findings": "c7n_secops_findings",
-    "src/c7n_secops_membership": "c7n_secops_membership",
-    "src/c7n_secops_response": "c7n_secops_response",
-    "src/c7n_secops_tools": "c7n_secops_tools",
-    "filters": "c7n_secops/filters",
-    "actions": "c7n_secops/actions",
-}
+TOP = "c7n_secops"
+ELEMENTS = ("filters", "actions")
 START_UP = ("c7n_secops.pth", "c7n_secops.start", "_c7n_secops_boot.py")
+
+
+def elements(root: Path) -> dict[str, str]:
+    """The folders of elements, and where each installs."""
+    return {
+        f"{kind}/{field.name}": f"{TOP}_{field.name}/{kind}"
+        for kind in ELEMENTS
+        for field in (root / kind).iterdir()
+        if field.is_dir() and field.name != "__pycache__"
+    }
+
+
+def sources(root: Path) -> dict[str, str]:
+    """All folders of the package's files, and where each installs."""
+    return {f"src/{top.name}": top.name for top in (root / "src").iterdir()} | elements(root)
 
 
 class CustomBuildHook(BuildHookInterface):
@@ -31,18 +39,13 @@ class CustomBuildHook(BuildHookInterface):
             self.link_package(Path(self.root) / "build" / "dev")
             build_data["force_include_editable"].update({name: name for name in START_UP})
         else:
+            # hatchling takes src/ itself
             build_data["force_include"].update({name: name for name in START_UP})
-            build_data["force_include"].update(
-                {
-                    source: target
-                    for source, target in PACKAGE.items()
-                    if not source.startswith("src/")  # hatchling takes what is there itself
-                }
-            )
+            build_data["force_include"].update(elements(Path(self.root)))
 
     def link_package(self, farm: Path) -> None:
         """Add what is missing and remove what dangles, so that a running program is not hurt."""
-        for source, target in PACKAGE.items():
+        for source, target in sources(Path(self.root)).items():
             top = Path(self.root) / source
             for file in top.rglob("*"):
                 link = farm / target / file.relative_to(top)

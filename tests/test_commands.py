@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c7n_secops import deadline
-from c7n_secops.systems_manager import agents
-from c7n_secops.systems_manager.commands import History, Operation, Sender, ending
+from c7n_secops_ssm import agents
+from c7n_secops_ssm.commands import History, Operation, Sender, ending
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, REGION
 from tests.ssm_fleet import PATCH, commands_by_instance, launch, number_of_calls, sent

@@ -11,7 +11,7 @@ from c7n.exceptions import PolicyValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c7n_secops import inspector
+import c7n_secops_inspector as inspector
 from c7n_secops_tools.testing.runs import load_policy
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, REGION, Custodian
@@ -321,10 +321,10 @@ def test_whatever_an_event_holds_only_well_formed_ids_come_out(
 @pytest.mark.parametrize(
     ("action", "packages"),
     [
-        ({"type": "ssm-patch"}, ["c7n_secops"]),
+        ({"type": "ssm-patch"}, ["c7n_secops", "c7n_secops_ssm", "c7n_secops_inspector"]),
         (
             {"type": "quarantine-instance", "case-id": "X", "evidence": {"bucket": "evidence"}},
-            ["c7n_secops", "c7n_secops_response"],
+            ["c7n_secops", "c7n_secops_response", "c7n_secops_ssm"],
         ),
     ],
     ids=["ssm-patch", "quarantine-instance"],

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import c7n_secops
-from hatch_build import PACKAGE, START_UP, CustomBuildHook
+from hatch_build import START_UP, CustomBuildHook, sources
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, REGION, ROOT, environ, run_cli
 from tests.inspector_data import finding, launch, sample_event
@@ -47,11 +47,11 @@ def python_build(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def sources() -> set[str]:
+def installed_names() -> set[str]:
     """The names that the package's files have once they are installed."""
     return {
         f"{target}/{file.relative_to(ROOT / source)}"
-        for source, target in PACKAGE.items()
+        for source, target in sources(ROOT).items()
         for file in (ROOT / source).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
@@ -106,7 +106,7 @@ def install(wheel: Path, folder: Path) -> Run:
 
 def test_the_wheel_holds_the_package_and_what_starts_it_and_nothing_else(wheel: Path) -> None:
     names = {name for name in contents(wheel) if ".dist-info/" not in name}
-    assert names == sources() | set(START_UP)
+    assert names == installed_names() | set(START_UP)
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
@@ -149,7 +149,7 @@ def test_wheel_and_editable_install_give_the_same_elements_and_lambda_archive(
 
 
 def test_the_wheel_is_used_and_not_the_tree(installed: Run) -> None:
-    where = installed("-c", "import c7n_secops.filters; print(c7n_secops.filters.__file__)")
+    where = installed("-c", "import c7n_secops_ssm.filters as f; print(*f.__path__)")
     assert "/installed" in where.stdout
     assert str(ROOT) not in where.stdout
 
@@ -226,18 +226,18 @@ POLICY: dict[str, Any] = {
 def test_a_new_file_is_linked_and_a_deleted_one_unlinked_by_installing_again(
     tmp_path: Path,
 ) -> None:
-    for source in PACKAGE:
+    for source in ("src/c7n_secops", "src/c7n_secops_pest", "filters/pest", "actions/pest"):
         (tmp_path / source).mkdir(parents=True)
-        (tmp_path / source / "__init__.py").touch()
+        (tmp_path / source / "there.py").touch()
     hook = CustomBuildHook(str(tmp_path), {}, None, None, str(tmp_path), "wheel")
     farm = tmp_path / "farm"
     hook.link_package(farm)
-    new = tmp_path / "filters" / "new.py"
+    new = tmp_path / "filters" / "pest" / "new.py"
     new.write_text("x = 1")
-    assert not (farm / "c7n_secops" / "filters" / "new.py").exists()
+    assert not (farm / "c7n_secops_pest" / "filters" / "new.py").exists()
     hook.link_package(farm)
-    assert (farm / "c7n_secops" / "filters" / "new.py").read_text() == "x = 1"
+    assert (farm / "c7n_secops_pest" / "filters" / "new.py").read_text() == "x = 1"
     new.unlink()
     hook.link_package(farm)
-    assert not (farm / "c7n_secops" / "filters" / "new.py").is_symlink()
-    assert (farm / "c7n_secops" / "actions" / "__init__.py").exists()
+    assert not (farm / "c7n_secops_pest" / "filters" / "new.py").is_symlink()
+    assert (farm / "c7n_secops_pest" / "actions" / "there.py").exists()

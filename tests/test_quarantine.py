@@ -13,7 +13,7 @@ import pytest
 from c7n.exceptions import PolicyExecutionError, PolicyValidationError
 
 from c7n_secops import deadline
-from c7n_secops.actions.quarantine_instance import QuarantineInstance
+from c7n_secops_response.actions.quarantine_instance import QuarantineInstance
 from tests.emulator import Emulator
 from tests.harness import Cli, Custodian
 from tests.ir_scene import CASE, REGION, WORKLOAD, Scene, Suspect, by_instance, policy, wait_for

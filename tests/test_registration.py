@@ -17,9 +17,7 @@ import c7n_secops
 from c7n_secops.registration import element_files
 from tests.harness import ROOT, Cli
 
-LOADED = (
-    "sorted(m for m in sys.modules if m.startswith(('c7n_secops.filters.', 'c7n_secops.actions.')))"
-)
+LOADED = r"sorted(m for m in sys.modules if re.match(r'c7n_secops\w*\.(filters|actions)\.', m))"
 STOCK_POLICY = """
 policies:
   - name: stock
@@ -38,17 +36,18 @@ Validate = Callable[..., "tuple[int, str]"]
 
 @pytest.fixture
 def shadow(tmp_path: Path) -> Shadow:
-    """``shadow({"filters/x.py": source})``: the environment of a copy of the package, changed."""
+    """``shadow({"c7n_secops_ssm/filters/x.py": source})``: the environment of a changed copy."""
 
     def copy(changes: dict[str, str]) -> dict[str, str]:
-        package = tmp_path / "shadow" / "c7n_secops"
-        shutil.copytree(
-            Path(c7n_secops.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        top = tmp_path / "shadow"
+        for package in Path(c7n_secops.__file__).parents[1].glob("c7n_secops*/"):
+            shutil.copytree(
+                package, top / package.name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         for name, source in changes.items():
-            (package / name).unlink(missing_ok=True)
-            (package / name).write_text(dedent(source))
-        return {"PYTHONPATH": str(package.parent)}
+            (top / name).unlink(missing_ok=True)
+            (top / name).write_text(dedent(source))
+        return {"PYTHONPATH": str(top)}
 
     return copy
 
@@ -143,7 +142,7 @@ def test_no_element_is_imported_before_a_resource_that_it_names(
     loaded = python(
         offline_cli,
         f"""
-        import json, sys, c7n.policy
+        import json, re, sys, c7n.policy
         from c7n.resources import load_resources
         load_resources({(resource,) if resource else ()!r})
         print(json.dumps({LOADED}))
@@ -156,7 +155,7 @@ def test_loading_a_resource_imports_exactly_the_elements_that_name_it(offline_cl
     loaded = python(
         offline_cli,
         f"""
-        import json, sys
+        import json, re, sys
         from c7n.resources import load_resources
         load_resources(("aws.lambda",))
         print(json.dumps({LOADED}))
@@ -213,7 +212,9 @@ def test_the_switch_understands_the_usual_words(
     assert _c7n_secops_boot.enabled() is on
 
 
-@pytest.mark.parametrize("module", ["registration.py", "modes/eventbridge.py"])
+@pytest.mark.parametrize(
+    "module", ["c7n_secops/registration.py", "c7n_secops_inspector/modes/inspector_finding.py"]
+)
 def test_a_broken_installation_says_why_and_leaves_stock_policies_alone(
     validate: Validate, shadow: Shadow, module: str
 ) -> None:
@@ -228,7 +229,9 @@ def test_a_broken_installation_says_why_and_leaves_stock_policies_alone(
 def test_a_policy_that_needs_a_broken_installation_is_refused_with_the_reason(
     validate: Validate, shadow: Shadow
 ) -> None:
-    environment = shadow({"registration.py": "raise ImportError('no module named wonderland')"})
+    environment = shadow(
+        {"c7n_secops/registration.py": "raise ImportError('no module named wonderland')"}
+    )
     code, errors = validate(OUR_POLICY, **environment)
     assert code == 1
     assert "no module named wonderland" in errors
@@ -243,7 +246,7 @@ def test_a_policy_that_needs_a_broken_installation_is_refused_with_the_reason(
 def test_one_broken_element_hides_no_other_and_says_why_when_used(
     validate: Validate, shadow: Shadow, source: str
 ) -> None:
-    environment = shadow({"filters/broken_one.py": source})
+    environment = shadow({"c7n_secops_ssm/filters/broken_one.py": source})
     assert validate(STOCK_POLICY, **environment)[0] == 0
     assert validate(OUR_POLICY, **environment)[0] == 0
     code, errors = validate(OUR_POLICY.replace("inspector-finding", "broken-one"), **environment)
@@ -254,7 +257,9 @@ def test_one_broken_element_hides_no_other_and_says_why_when_used(
 
 
 def test_a_broken_action_is_named_as_an_action(validate: Validate, shadow: Shadow) -> None:
-    environment = shadow({"actions/broken_one.py": 'RESOURCES = ("aws.ec2",)\nimport wonderland'})
+    environment = shadow(
+        {"c7n_secops_ssm/actions/broken_one.py": 'RESOURCES = ("aws.ec2",)\nimport wonderland'}
+    )
     policy = OUR_POLICY + "    actions: [{type: broken-one, wait: 5}]"
     code, errors = validate(policy, **environment)
     assert code == 1
@@ -269,7 +274,7 @@ def test_a_broken_action_is_named_as_an_action(validate: Validate, shadow: Shado
 def test_an_element_that_does_not_say_where_it_applies_breaks_nothing_else(
     validate: Validate, shadow: Shadow, source: str
 ) -> None:
-    environment = shadow({"filters/broken_one.py": source})
+    environment = shadow({"c7n_secops_ssm/filters/broken_one.py": source})
     code, errors = validate(STOCK_POLICY, **environment)
     assert code == 0
     assert "broken_one" in errors
@@ -281,7 +286,7 @@ def test_a_file_with_two_element_classes_is_refused_by_name(
 ) -> None:
     environment = shadow(
         {
-            "filters/two_of_them.py": """
+            "c7n_secops_ssm/filters/two_of_them.py": """
             from c7n.filters import Filter
             from c7n_secops.element import SecOpsElement
             RESOURCES = ("aws.ec2",)
@@ -302,7 +307,7 @@ def test_adding_a_file_adds_an_element(
 ) -> None:
     environment = shadow(
         {
-            "filters/sqs_noisy.py": """
+            "c7n_secops_ssm/filters/sqs_noisy.py": """
             from c7n.filters import Filter
             from c7n.utils import type_schema
             from c7n_secops.element import SecOpsElement

@@ -24,7 +24,7 @@ from c7n.resources import load_resources
 from c7n.utils import dumps
 from rich.console import Console
 
-from c7n_secops.inspector import SEVERITIES
+from c7n_secops_inspector import SEVERITIES
 from c7n_secops_tools.report import evidence, page, terminal, tree
 from c7n_secops_tools.report.totals import ROWS, TOP, Report
 

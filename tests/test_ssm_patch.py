@@ -12,9 +12,9 @@ import pytest
 from c7n.exceptions import PolicyValidationError
 
 from c7n_secops import deadline
-from c7n_secops.actions.ssm_patch import SsmPatch
-from c7n_secops.systems_manager import patches
-from c7n_secops.systems_manager.patches import os_packages
+from c7n_secops_ssm import patches
+from c7n_secops_ssm.actions.ssm_patch import SsmPatch
+from c7n_secops_ssm.patches import os_packages
 from tests.emulator import Emulator
 from tests.emulator.organisation import CATALOGUE, network_finding
 from tests.harness import ACCOUNT, REGION, Custodian

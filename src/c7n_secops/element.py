@@ -24,9 +24,9 @@ class SecOpsElement(Element):
     """Mixin of every filter and action; put it before c7n's own base class.
 
     ``annotations`` names the keys that the element writes on a resource and what they hold,
-    ``packages`` the import packages of ours that only some elements need: they are in the Lambda
-    archives of policies that use those, and in no other. An action may have ``plan(resources)``,
-    which ``custodian run --dryrun`` shows (see :mod:`c7n_secops.plans`).
+    ``packages`` the packages of ours that it imports beside its own and the core: a policy's
+    Lambda archive carries these, and no other. An action may have ``plan(resources)``, which
+    ``custodian run --dryrun`` shows (see :mod:`c7n_secops.plans`).
     """
 
     annotations: ClassVar[dict[str, str]] = {}
@@ -44,7 +44,7 @@ class SecOpsElement(Element):
 
     def validate(self) -> Any:
         """Complete the policy's Lambda mode, so that the function can load this element."""
-        complete_mode(self.manager.data, self.packages)
+        complete_mode(self.manager.data, type(self), self.packages)
         mode = self.manager.data.get("mode") or {}
         if mode.get("type") in UNFILTERED_MODES and isinstance(self, Filter):
             raise self.invalid(

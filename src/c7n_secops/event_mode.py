@@ -47,7 +47,7 @@ class EventBridgeMode(LambdaMode):
 
     def validate(self) -> None:
         super().validate()
-        complete_mode(self.policy.data)
+        complete_mode(self.policy.data, type(self))
 
     def invalid(self, message: str) -> PolicyValidationError:
         """The error for a policy's author: raise it with what is wrong and the fix."""

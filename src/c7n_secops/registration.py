@@ -1,12 +1,13 @@
 """Finds the elements' files and hands each to the resource classes that it names.
 
-An element is a file in ``filters/`` or ``actions/``. Its name in policies is the file's name with
-dashes (``ssm_patch.py`` is ``ssm-patch``), and the file says in one line where it applies::
+An element is a file in ``filters/`` or ``actions/`` of one of our packages (``c7n_secops_ssm`` is
+one). Its name in policies is the file's name with dashes (``ssm_patch.py`` is ``ssm-patch``), and
+the file says in one line where it applies::
 
     RESOURCES = ("aws.ec2", "aws.lambda")
 
 That line is read from the source, so a module is imported only when one of its resource classes
-is. Event modes are files in ``c7n_secops/modes/``; they are few and small and loaded at once.
+is. Event modes are files in ``modes/``; they are few and small and loaded at once.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import ast
 import logging
 import pkgutil
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from pathlib import Path
+from pkgutil import ModuleInfo
 from typing import Any, NamedTuple
 
 from c7n_secops.element import SecOpsElement, unloadable
@@ -54,14 +58,13 @@ class ElementFile(NamedTuple):
 
 @cache
 def element_files() -> tuple[ElementFile, ...]:
-    """Every element, read from the files of ``filters/`` and ``actions/``."""
+    """Every element, read from the files of ``filters/`` and ``actions/`` of our packages."""
     return tuple(element for kind in REGISTRIES for element in _files_of(kind))
 
 
 def _files_of(kind: str) -> list[ElementFile]:
-    package = import_module(f"c7n_secops.{kind}")
     found = []
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+    for module in _modules_in(kind):
         spec = module.module_finder.find_spec(module.name, None)
         resources = _resources_in(spec.loader.get_source(module.name))  # type: ignore[union-attr]
         if not resources:
@@ -73,6 +76,12 @@ def _files_of(kind: str) -> list[ElementFile]:
         name = module.name.rpartition(".")[2].replace("_", "-")
         found.append(ElementFile(kind, name, module.name, resources))
     return found
+
+
+def _modules_in(folder: str) -> Iterator[ModuleInfo]:
+    """The modules in a folder of our packages: those that are installed here, side by side."""
+    for package in sorted(Path(__file__).parents[1].glob("c7n_secops*")):
+        yield from pkgutil.iter_modules([str(package / folder)], f"{package.name}.{folder}.")
 
 
 def _resources_in(source: str) -> tuple[str, ...]:
@@ -110,8 +119,7 @@ def register() -> None:
     for resource_class in list(AWS.resources.values()):
         attach(AWS.resources, resource_class)
 
-    modes = import_module("c7n_secops.modes")
-    for module in pkgutil.iter_modules(modes.__path__, f"{modes.__name__}."):
+    for module in _modules_in("modes"):
         mode = import_module(module.name)
         if hasattr(mode, "MODE"):
             execution.register(module.name.rpartition(".")[2].replace("_", "-"), mode.MODE)

@@ -1,4 +1,4 @@
-"""Makes a policy in any Lambda mode ship our package and start through our handler."""
+"""Makes a policy in any Lambda mode ship our packages and start through our handler."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ HANDLER = "c7n_secops.handler.run"
 STOCK_HANDLER = "custodian_policy.run"
 
 
-def complete_mode(policy: dict[str, Any], more: Sequence[str] = ()) -> None:
+def complete_mode(policy: dict[str, Any], user: type, more: Sequence[str] = ()) -> None:
     """Set ``mode.packages`` and ``mode.handler`` in a policy's own data, where it has a mode.
 
-    ``more`` are the import packages that the function needs beside ours.
+    The function carries the core, the package of the element or mode that is its ``user``, and
+    ``more`` that this one imports.
 
     A handler of the author's own is kept: it must call :func:`c7n_secops.registration.register`.
     The stock handler knows none of our elements, so naming it is an error here and not at the
@@ -25,7 +26,8 @@ def complete_mode(policy: dict[str, Any], more: Sequence[str] = ()) -> None:
     if not isinstance(mode, dict) or mode.get("type", "pull") == "pull":
         return
     packages = mode.setdefault("packages", [])
-    packages.extend(name for name in (PACKAGE, *more) if name not in packages)
+    own = user.__module__.partition(".")[0]
+    packages.extend(name for name in dict.fromkeys((PACKAGE, own, *more)) if name not in packages)
     if mode.setdefault("handler", HANDLER) == STOCK_HANDLER:
         raise PolicyValidationError(
             f"policy:{policy.get('name', 'unknown')} mode.handler {STOCK_HANDLER} cannot load "

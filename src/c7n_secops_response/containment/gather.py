@@ -11,11 +11,11 @@ from typing import Any
 from c7n_secops import deadline
 from c7n_secops.aws import calls
 from c7n_secops.aws.calls import FAILURES, RefusedError
-from c7n_secops.systems_manager import agents, commands
-from c7n_secops.systems_manager.commands import Ending, Sender
 from c7n_secops_response.containment import identity
 from c7n_secops_response.containment.surroundings import Surroundings
 from c7n_secops_response.evidence.case import Case, Entry, StepError
+from c7n_secops_ssm import agents, commands
+from c7n_secops_ssm.commands import Ending, Sender
 
 DOCUMENTS = {"Linux": "AWS-RunShellScript", "Windows": "AWS-RunPowerShellScript"}
 DEFAULT_WAIT = 120

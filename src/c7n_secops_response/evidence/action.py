@@ -76,7 +76,7 @@ EVIDENCE_PERMISSIONS = (
 class CaseAction(SecOpsElement, EventAction):
     """Works on the cases of instances, several at a time, and returns one result for each."""
 
-    packages = ("c7n_secops_response",)
+    packages = ("c7n_secops_ssm",)
     exempt_tag: str | None = None
     """The tag whose instances are left alone."""
 

@@ -13,10 +13,10 @@ from botocore import exceptions
 
 from c7n_secops.aws import calls
 from c7n_secops.aws.calls import THROTTLES, UNANSWERED
-from c7n_secops.systems_manager.commands import pauses, rest
 from c7n_secops_response.evidence.case import Case, Entry, StepError
 from c7n_secops_response.evidence.options import CASE
 from c7n_secops_response.evidence.shared import IDS_PER_FILTER, Answers, ec2_rows
+from c7n_secops_ssm.commands import pauses, rest
 
 INSTANCE = "c7n-secops:instance"
 SOURCE = "c7n-secops:source"

@@ -10,7 +10,7 @@ from c7n.utils import parse_date, type_schema
 from c7n_secops.aws import calls
 from c7n_secops.comparisons import AGE, COUNT, is_count, is_of_age
 from c7n_secops.element import SecOpsElement
-from c7n_secops.systems_manager import rows
+from c7n_secops_ssm import rows
 
 RESOURCES = ("aws.ec2",)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from c7n_secops.inspector import yes_no
+from c7n_secops_inspector import yes_no
 
 PACKAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,199}")
 

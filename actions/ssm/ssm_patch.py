@@ -11,11 +11,11 @@ from typing import Any
 
 from c7n.utils import type_schema
 
-from c7n_secops import inspector
+import c7n_secops_inspector as inspector
 from c7n_secops.aws import calls
-from c7n_secops.systems_manager import patches
-from c7n_secops.systems_manager.action import SCHEMA, CommandAction, Target
-from c7n_secops.systems_manager.commands import FAILURES, Obstacle, Operation
+from c7n_secops_ssm import patches
+from c7n_secops_ssm.action import SCHEMA, CommandAction, Target
+from c7n_secops_ssm.commands import FAILURES, Obstacle, Operation
 
 RESOURCES = ("aws.ec2",)
 
@@ -61,6 +61,7 @@ class SsmPatch(CommandAction):
                 max-errors: "10%"
     """
 
+    packages = ("c7n_secops_inspector",)
     schema = type_schema(
         "ssm-patch",
         operation={"enum": ["Install", "Scan"]},

@@ -7,10 +7,10 @@ from typing import Any
 from c7n.filters import Filter
 from c7n.utils import type_schema
 
-from c7n_secops import inspector
+import c7n_secops_inspector as inspector
 from c7n_secops.comparisons import AGE, is_of_age
 from c7n_secops.element import SecOpsElement
-from c7n_secops.inspector.reader import InspectorReader
+from c7n_secops_inspector.reader import InspectorReader
 
 RESOURCES = ("aws.ec2", "aws.ecr-image", "aws.lambda")
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from c7n_secops.aws.calls import RefusedError, client, pages, read
 from c7n_secops.aws.planner import Axis, search
-from c7n_secops.inspector import COVERAGE_PAGE, FINDINGS_PAGE, VALUES_PER_KEY, Scanned
-from c7n_secops.inspector.criteria import equals
+from c7n_secops_inspector import COVERAGE_PAGE, FINDINGS_PAGE, VALUES_PER_KEY, Scanned
+from c7n_secops_inspector.criteria import equals
 
 Rows = dict[str, list[dict[str, Any]]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from c7n_secops.systems_manager import rows
-from c7n_secops.systems_manager.rows import Answer
+from c7n_secops_ssm import rows
+from c7n_secops_ssm.rows import Answer
 
 PAGE = 50
 """DescribeInstanceInformation answers 10 rows unless asked for more, whatever ids it is given."""

@@ -9,13 +9,13 @@ from c7n.exceptions import PolicyValidationError
 from c7n.filters import Filter, ValueFilter
 from c7n.utils import type_schema
 
-from c7n_secops import inspector
+import c7n_secops_inspector as inspector
 from c7n_secops.aws.planner import Axis
 from c7n_secops.comparisons import AGE, COUNT, is_count
 from c7n_secops.element import SecOpsElement
-from c7n_secops.inspector import criteria
-from c7n_secops.inspector.not_scanned import why_not_scanned
-from c7n_secops.inspector.reader import InspectorReader
+from c7n_secops_inspector import criteria
+from c7n_secops_inspector.not_scanned import why_not_scanned
+from c7n_secops_inspector.reader import InspectorReader
 
 RESOURCES = ("aws.ec2", "aws.ecr-image", "aws.lambda")
 

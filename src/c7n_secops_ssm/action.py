@@ -14,8 +14,8 @@ from c7n.actions import Action
 from c7n_secops.aws import calls
 from c7n_secops.aws.calls import RefusedError
 from c7n_secops.element import SecOpsElement
-from c7n_secops.systems_manager import agents, commands
-from c7n_secops.systems_manager.commands import Obstacle, Operation
+from c7n_secops_ssm import agents, commands
+from c7n_secops_ssm.commands import Obstacle, Operation
 
 DEFAULT_TIMEOUT = 3600
 """Seconds that Systems Manager tries to deliver a command, unless it is told otherwise."""

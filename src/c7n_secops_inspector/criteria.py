@@ -9,7 +9,7 @@ from typing import Any
 from c7n.filters import ValueFilter
 
 from c7n_secops.comparisons import length
-from c7n_secops.inspector import VALUES_PER_KEY, Scanned, yes_no
+from c7n_secops_inspector import VALUES_PER_KEY, Scanned, yes_no
 
 SCAN_OF_FINDING = {
     "NETWORK_REACHABILITY": "NETWORK",

@@ -6,9 +6,9 @@ from typing import Any
 
 from c7n.utils import type_schema
 
-from c7n_secops.systems_manager import agents
-from c7n_secops.systems_manager.action import SCHEMA, CommandAction, Target
-from c7n_secops.systems_manager.commands import Obstacle, Operation
+from c7n_secops_ssm import agents
+from c7n_secops_ssm.action import SCHEMA, CommandAction, Target
+from c7n_secops_ssm.commands import Obstacle, Operation
 
 RESOURCES = ("aws.ec2",)
 

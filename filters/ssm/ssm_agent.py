@@ -11,7 +11,7 @@ from c7n.utils import type_schema
 from c7n_secops.aws import calls
 from c7n_secops.comparisons import AGE, is_of_age
 from c7n_secops.element import SecOpsElement
-from c7n_secops.systems_manager import agents
+from c7n_secops_ssm import agents
 
 RESOURCES = ("aws.ec2",)
 

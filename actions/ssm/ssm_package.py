@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from c7n.utils import type_schema
 
-from c7n_secops.systems_manager.action import SCHEMA, CommandAction
-from c7n_secops.systems_manager.commands import Operation
+from c7n_secops_ssm.action import SCHEMA, CommandAction
+from c7n_secops_ssm.commands import Operation
 
 RESOURCES = ("aws.ec2",)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from c7n_secops.aws.calls import RefusedError
-from c7n_secops.inspector.reader import InspectorReader
+from c7n_secops_inspector.reader import InspectorReader
 
 NOT_COVERED = "NOT_COVERED"
 

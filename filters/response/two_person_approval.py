@@ -8,11 +8,11 @@ from typing import Any
 from c7n.filters import Filter
 from c7n.utils import type_schema
 
-from c7n_secops import trail
 from c7n_secops.aws import calls
 from c7n_secops.aws.calls import RefusedError
 from c7n_secops.element import SecOpsElement
-from c7n_secops.trail import Setting
+from c7n_secops_response import trail
+from c7n_secops_response.trail import Setting
 
 RESOURCES = ("aws.ec2",)
 

@@ -7,7 +7,7 @@ from typing import Any
 from c7n import utils
 from c7n.policy import LambdaMode
 
-from c7n_secops import inspector
+import c7n_secops_inspector as inspector
 from c7n_secops.event_mode import EventBridgeMode
 
 DETAIL_TYPES = {

@@ -1,1 +1,0 @@
-"""The filters: one a file, found by :mod:`c7n_secops.registration`."""
