@@ -763,7 +763,7 @@ def test_of_two_runs_at_once_one_takes_the_case_and_the_other_says_who_has_it(
     file = tmp_path / "policy.json"
     file.write_text(json.dumps({"policies": [contain(scene)]}))
     run = ("custodian", "run", "--cache-period", "0", file, "-s")
-    emulator.fault("ec2", "CreateSnapshots", kind="timeout", seconds=6)
+    emulator.fault("ec2", "CreateSnapshots", kind="timeout")
     runner = threading.Thread(target=cli, args=(*run, tmp_path / "first"))
     runner.start()
     wait_for(emulator, "CreateSnapshots")
@@ -773,6 +773,7 @@ def test_of_two_runs_at_once_one_takes_the_case_and_the_other_says_who_has_it(
     assert f"case {CASE} on {name}: run " in second.stderr
     assert "handles the case until" in second.stderr
     assert operations(emulator, changing=True) == []
+    emulator.clear_faults()
     runner.join()
     results = json.loads((tmp_path / "second" / "ir" / f"action-{ACTION}").read_text())["results"]
     assert [(row["outcome"], row["code"]) for row in results] == [("failed", "CaseLocked")]

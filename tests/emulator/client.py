@@ -232,8 +232,9 @@ class Emulator:
         times in all (None: for ever).  ``contains`` must appear in the body of the request.
 
         ``kind`` is ``error`` (answer ``code``), ``timeout`` (no answer until the client gives up,
-        at most ``seconds``) or ``crash`` (the connection closes without an answer).  With
-        ``when='after'`` the call takes effect and only its answer is lost.
+        for ``seconds`` at most and until ``clear_faults``) or ``crash`` (the connection closes
+        without an answer).  With ``when='after'`` the call takes effect and only its answer is
+        lost.
         """
         self.control(
             "fault",

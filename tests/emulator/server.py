@@ -203,7 +203,11 @@ class Emulator:
             return answer.send(start_response)
         record.error_code = "Timeout" if fault.kind == "timeout" else "Crash"
         if fault.kind == "timeout":
-            wait_for_hang_up(asked.environ.get("werkzeug.socket"), fault.seconds)
+            wait_for_hang_up(
+                asked.environ.get("werkzeug.socket"),
+                fault.seconds,
+                lambda: any(other is fault for other in self.faults),
+            )
         hang_up(asked.environ.get("werkzeug.socket"))
         asked.environ = {"CONTENT_TYPE": asked.environ.get("CONTENT_TYPE", "")}
         raise DroppedError("closed on purpose")
@@ -243,14 +247,16 @@ def run(app: App, environ: dict[str, Any]) -> Answer:
     return Answer(started["status"], started["headers"], body)
 
 
-def wait_for_hang_up(connection: socket.socket | None, seconds: float) -> None:
-    """Waits until the client closes the connection, at most so long."""
-    if connection is None:
-        time.sleep(seconds)
-        return
+def wait_for_hang_up(
+    connection: socket.socket | None, seconds: float, holds: Callable[[], bool]
+) -> None:
+    """Waits until the client closes the connection, at most so long and while ``holds()``."""
     deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        connection.settimeout(min(left, 1.0))
+    while (left := deadline - time.monotonic()) > 0 and holds():
+        if connection is None:
+            time.sleep(0.05)
+            continue
+        connection.settimeout(min(left, 0.5))
         try:
             if connection.recv(1, socket.MSG_PEEK) == b"":
                 return
