@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.emulator import (
     apigateway,
+    cloudfront,
     cloudtrail,
     ec2,
     events,
@@ -13,16 +14,19 @@ from tests.emulator import (
     lambdas,
     s3,
     ssm,
+    wafv2,
 )
 
 
 def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
-    Importing ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
+    Importing ``cloudfront``, ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers
+    their operations.
     """
     for module in (
         identity,
+        cloudfront,
         cloudtrail,
         ec2,
         inspector2,
@@ -32,5 +36,6 @@ def install() -> None:
         guardduty,
         apigateway,
         s3,
+        wafv2,
     ):
         getattr(module, "install", lambda: None)()
