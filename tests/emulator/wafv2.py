@@ -8,6 +8,7 @@
   name or priority are refused, and so are And and Or with fewer than two statements, references
   to what does not exist, and more than 5,000 capacity units.
 * The scope CLOUDFRONT is reached through us-east-1 only.
+* ``ListLoggingConfigurations`` lists those of CloudFront (moto: none, it looks for another ARN).
 
 Capacity is counted for references to IP sets, rate-based rules and what joins them; any other
 statement counts as one unit. Whether AWS refuses host bits or clears them is not known.
@@ -337,3 +338,22 @@ def update_web_acl(
         found.capacity = capacity(Rules or [])
         found.lock_token = str(uuid.uuid4())
         return {"NextLockToken": found.lock_token}
+
+
+# --- logging --------------------------------------------------------------------------------------
+
+
+@operation("wafv2", "ListLoggingConfigurations")
+def list_logging_configurations(
+    context: Context,
+    Scope: str,
+    LogScope: str = "CUSTOMER",
+    NextMarker: str | None = None,
+    Limit: int = 100,
+) -> dict[str, Any]:
+    home(context, Scope)
+    mark = ":global/" if Scope == "CLOUDFRONT" else ":regional/"
+    known = context.backend("wafv2").logging_configurations.items()
+    rows = [without_none(**each.to_dict()) for arn, each in known if mark in arn]
+    shown, following = page(rows, NextMarker, Limit, Scope, "WAFInvalidParameterException")
+    return without_none(LoggingConfigurations=shown, NextMarker=following)
