@@ -32,16 +32,11 @@ class Grouping(NamedTuple):
 
 def packed(raw: bytes) -> bytes | None:
     """The bytes of an address: zone and brackets removed, IPv4 in IPv6 as IPv4; None for others."""
-    if len(raw) > LONGEST:
-        return None
-    text = raw.decode("ascii", "replace")
     try:
-        return socket.inet_pton(socket.AF_INET, text)
-    except (OSError, ValueError):
-        pass
-    text = text.removeprefix("[").removesuffix("]").partition("%")[0]
-    try:
-        address = socket.inet_pton(socket.AF_INET6, text)
+        if b":" not in raw:
+            return socket.inet_pton(socket.AF_INET, raw.decode("ascii"))
+        text = raw[:LONGEST].decode("ascii").removeprefix("[").removesuffix("]")
+        address = socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
     except (OSError, ValueError):
         return None
     return address[12:] if address.startswith(MAPPED) else address

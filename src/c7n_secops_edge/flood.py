@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,13 +48,15 @@ from c7n_secops_edge.logs.files import (
     UNREADABLE,
     LogFile,
     TruncatedError,
+    blocks,
+    inflated,
     read_ahead,
 )
 from c7n_secops_edge.logs.formats import Parser, parser_of
 from c7n_secops_edge.windows import Peak, Seen, peak
 
-SAMPLED_FILES = 8
-"""How many files at most are read a second time, for samples of what offenders sent."""
+SAMPLED_BYTES = 8 << 20
+"""How much at most is read a second time, for samples of what offenders sent."""
 
 log = logging.getLogger("custodian.c7n_secops.http_flood")
 Progress = Callable[[LogFile], None]
@@ -140,8 +142,8 @@ def analyse(
     read, counts = Logs(), Counts(options)
     minutes_of: dict[int, set[int]] = {}
     with without_collection():
-        for number, (file, blocks) in enumerate(read_ahead(files)):
-            minutes_of[number] = count_file(file, blocks, counts, read, source)
+        for number, (file, content) in enumerate(read_ahead(files)):
+            minutes_of[number] = count_file(file, content, counts, read, source)
             if progress is not None:
                 progress(file)
     read.bad_lines += counts.bad
@@ -164,7 +166,7 @@ def without_collection() -> Iterator[None]:
 
 
 def count_file(
-    file: LogFile, blocks: Iterator[bytes], counts: Counts, read: Logs, source: str | None
+    file: LogFile, content: Iterator[bytes], counts: Counts, read: Logs, source: str | None
 ) -> set[int]:
     """Count one file's lines; returns the minutes that they are of."""
     minutes: set[int] = set()
@@ -172,7 +174,7 @@ def count_file(
     read.files += 1
     read.bytes += file.size
     try:
-        for block in blocks:
+        for block in content:
             if parser is None:
                 parser = parser_of(block, counts.options.needed(), source)
             rows = parser.rows(block)
@@ -199,51 +201,56 @@ def find(counts: Counts, options: Options) -> list[Offence]:
 
 def offences_against(rule: Rule, measure: Measure, options: Options) -> list[Offence]:
     """The clients that reach a rule's threshold, and the networks that do without them."""
-    totals: defaultdict[bytes, int] = defaultdict(int)
-    for by_client in measure.values():
-        for client, amount in by_client.items():
-            totals[client] += len(amount) if rule.distinct else amount
-    suspects = {client for client, total in totals.items() if total >= rule.threshold}
     found = []
-    for client, seen in history(measure, suspects).items():
+    for client, seen in history(measure, suspects(rule, measure)).items():
         worst = peak(seen, rule.window, rule.threshold, rule.distinct)
         if worst is not None:
             bits = options.grouping.bits(client)
             found.append(Offence(rule, client, bits, frozenset((client,)), worst))
     if options.widening is not None:
         alone = {offence.network for offence in found}
-        found += networks(rule, measure, totals, alone, options.widening)
+        found += networks(rule, measure, alone, options.widening)
     return found
 
 
-def networks(
-    rule: Rule,
-    measure: Measure,
-    totals: Mapping[bytes, int],
-    alone: set[bytes],
-    widening: Widening,
-) -> list[Offence]:
+def suspects(rule: Rule, measure: Measure) -> set[bytes]:
+    """The clients that may reach a threshold.
+
+    Whoever reaches it within a window does its part of it in one of the window's minutes.
+    """
+    part = -(-rule.threshold // rule.window)
+    if rule.distinct:
+        return {
+            client
+            for by_client in measure.values()
+            for client, amount in by_client.items()
+            if len(amount) >= part
+        }
+    return {
+        client
+        for by_client in measure.values()
+        for client, amount in by_client.items()
+        if amount >= part
+    }
+
+
+def networks(rule: Rule, measure: Measure, alone: set[bytes], widening: Widening) -> list[Offence]:
     """IPv4 networks of which many clients reach the threshold only together.
 
     A client that reaches it alone is not counted: its neighbours are not blocked for it.
     """
     hosts: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    for client in totals:
-        if len(client) == 4 and client not in alone:
+    for client in set().union(*measure.values()) - alone:
+        if len(client) == 4:
             hosts[masked(client, widening.bits)].append(client)
-    suspects = {
-        network: frozenset(clients)
-        for network, clients in hosts.items()
-        if len(clients) >= widening.min_hosts
-        and sum(totals[client] for client in clients) >= rule.threshold
-    }
-    seen = history(measure, {client for clients in suspects.values() for client in clients})
     found = []
-    for network, clients in suspects.items():
-        together = [each for client in clients for each in seen[client]]
-        worst = peak(together, rule.window, rule.threshold, rule.distinct, widening.min_hosts)
+    for network, clients in hosts.items():
+        if len(clients) < widening.min_hosts:
+            continue
+        seen = [each for own in history(measure, clients).values() for each in own]
+        worst = peak(seen, rule.window, rule.threshold, rule.distinct, widening.min_hosts)
         if worst is not None:
-            found.append(Offence(rule, network, widening.bits, clients, worst))
+            found.append(Offence(rule, network, widening.bits, frozenset(clients), worst))
     return found
 
 
@@ -251,9 +258,8 @@ def history(measure: Measure, clients: Iterable[bytes]) -> dict[bytes, list[Seen
     """What each of the clients did in each minute."""
     found: dict[bytes, list[Seen]] = {client: [] for client in clients}
     for minute, by_client in measure.items():
-        for client, seen in found.items():
-            if client in by_client:
-                seen.append(Seen(minute, client, by_client[client]))
+        for client in found.keys() & by_client.keys():
+            found[client].append(Seen(minute, client, by_client[client]))
     return found
 
 
@@ -267,26 +273,27 @@ def sampled(
     options: Options,
     source: str | None,
 ) -> Samples:
-    """Some lines of each offence, by network, from the files that most offences' windows are in."""
-    wanting = {offence.network: offence for offence in offences if options.samples}
-    found: dict[bytes, list[dict[str, str]]] = {network: [] for network in wanting}
-    left = dict(minutes_of)
-    for _ in range(min(SAMPLED_FILES, len(files))):
-        windows = [window_of(offence) for offence in wanting.values()]
-        useful = {
-            number: sum(not minutes.isdisjoint(window) for window in windows)
-            for number, minutes in left.items()
+    """Some lines of each offence, by network, from a second look at a few of the files.
+
+    Those files come first that most offences' windows are in for their size, until each offence
+    has its samples or ``SAMPLED_BYTES`` are read: an offence may end without any.
+    """
+    found: dict[bytes, list[dict[str, str]]] = {
+        offence.network: [] for offence in offences if options.samples
+    }
+    wanting, left, budget = list(offences), dict(minutes_of), SAMPLED_BYTES
+    while wanting and budget > 0:
+        minutes = Counter(minute for offence in wanting for minute in window_of(offence))
+        worth = {
+            number: sum(minutes[minute] for minute in held) / (files[number].size + 1)
+            for number, held in left.items()
         }
-        best = max(useful, key=useful.__getitem__, default=None)
-        if best is None or not useful[best]:
+        best = max(worth, key=worth.__getitem__, default=None)
+        if best is None or not worth[best]:
             break
         del left[best]
-        take_samples(files[best], wanting, found, options, source)
-        wanting = {
-            network: offence
-            for network, offence in wanting.items()
-            if len(found[network]) < options.samples
-        }
+        budget -= take_samples(files[best], budget, wanting, found, options, source)
+        wanting = [each for each in wanting if len(found[each.network]) < options.samples]
     return found
 
 
@@ -296,35 +303,41 @@ def window_of(offence: Offence) -> range:
 
 def take_samples(
     file: LogFile,
-    wanting: Mapping[bytes, Offence],
+    budget: int,
+    wanting: Sequence[Offence],
     found: dict[bytes, list[dict[str, str]]],
     options: Options,
     source: str | None,
-) -> None:
-    """Add what a file has of the offences that want samples, until none does."""
-    network_of = {
-        client: offence.network for offence in wanting.values() for client in offence.clients
-    }
-    clients = Counts(options).clients
+) -> int:
+    """Add what a file has of the offences that want samples; returns how much of it was read."""
+    network_of = {client: each.network for each in wanting for client in each.clients}
+    taken = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal taken
+        for piece in file.open():
+            taken += len(piece)
+            yield piece
+            if taken >= budget:
+                return
+
     parser: Parser | None = None
-    for _, blocks in read_ahead([file]):
-        try:
-            for block in blocks:
-                if parser is None:
-                    parser = parser_of(block, options.needed(), source)
-                for line in block.split(b"\n")[1:]:
-                    detail = parser.detail(line)
-                    if detail is None:
-                        continue
-                    peer, hops = detail["address"].encode(), detail.pop("forwarded").encode()
-                    client = clients[peer if options.trusted is None else (peer, hops)]
-                    network = network_of.get(client)
-                    if network is not None and len(found[network]) < options.samples:
-                        found[network].append(detail)
-                if all(len(found[network]) >= options.samples for network in wanting):
-                    return
-        except (TruncatedError, *UNREADABLE) as error:
-            log.warning("no more samples from log file %s: %s", file.name, error)
+    counts = Counts(options)
+    try:
+        for block in blocks(inflated(pieces())):
+            if parser is None:
+                parser = parser_of(block, options.needed(), source)
+            for line, values in parser.with_lines(block):
+                (client,) = counts.clients_of([values["address"]], [values.get("forwarded", b"-")])
+                network = network_of.get(client)
+                if network is None or len(found[network]) >= options.samples:
+                    continue
+                detail = parser.detail(line)
+                if detail is not None:
+                    found[network].append(detail)
+    except (TruncatedError, *UNREADABLE) as error:
+        log.debug("no more samples from log file %s: %s", file.name, error)
+    return taken
 
 
 def conclude(counts: Counts, offences: Sequence[Offence], read: Logs, samples: Samples) -> Analysis:
@@ -341,7 +354,7 @@ def conclude(counts: Counts, offences: Sequence[Offence], read: Logs, samples: S
     active = history(counts.requests, guilty)
     offenders = [
         described(offence, active, samples.get(offence.network, []))
-        for offence in sorted(offences, key=lambda each: (-each.peak.count, each.network))
+        for offence in sorted(offences, key=lambda each: (-each.peak.total, each.network))
     ]
     return Analysis(offenders, read, minutes)
 
@@ -356,7 +369,7 @@ def described(
         "address": cidr(offence.network, offence.bits),
         "rule": offence.rule.name,
         "metric": offence.rule.metric,
-        "count": offence.peak.count,
+        "count": offence.peak.total,
         "requests": sum(each.amount for each in seen if each.minute in window),
         "windowStart": moment(window.start),
         "windowEnd": moment(window.stop),

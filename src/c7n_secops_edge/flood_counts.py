@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from itertools import compress, groupby
+from itertools import compress, groupby, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -87,8 +87,9 @@ class Counts:
             return set()
         by_minute = itemgetter(columns.index("minute"))
         values = dict(zip(columns, zip(*rows, strict=True), strict=True))
-        if len(set(values["minute"])) == 1:
-            return self.add_minute(values["minute"][0], values)
+        first = values["minute"][0]
+        if values["minute"].count(first) == len(rows):
+            return self.add_minute(first, values)
         rows.sort(key=by_minute)
         found: set[int] = set()
         for raw, run in groupby(rows, by_minute):
@@ -101,10 +102,7 @@ class Counts:
         if minute is None:
             self.bad += len(values["minute"])
             return set()
-        hops: Iterable[Any] = values["address"]
-        if "forwarded" in values and self.options.trusted is not None:
-            hops = zip(values["address"], values["forwarded"], strict=True)
-        clients = list(map(self.clients.__getitem__, hops))
+        clients = self.clients_of(values["address"], values.get("forwarded"))
         statuses, uris = values.get("status", ()), values.get("uri", ())
         if None in clients:
             clients, statuses, uris = self.attributed(clients, statuses, uris)
@@ -115,17 +113,20 @@ class Counts:
         self.requests[minute].update(clients)
         for rule in self.options.rules:
             if rule.name in self.errors:
-                wrong = rule.statuses
-                self.errors[rule.name][minute].update(
-                    [
-                        client
-                        for client, status in zip(clients, statuses, strict=True)
-                        if status in wrong
-                    ]
-                )
+                wrong = map(rule.statuses.__contains__, statuses)
+                self.errors[rule.name][minute].update(compress(clients, wrong))
             elif rule.name in self.paths:
                 self.add_paths(rule, self.paths[rule.name][minute], clients, uris)
         return {minute}
+
+    def clients_of(
+        self, addresses: Sequence[bytes], forwarded: Sequence[bytes] | None
+    ) -> list[Any]:
+        """The clients of rows; None for one that has none."""
+        if self.options.trusted is None:
+            return list(map(self.clients.__getitem__, addresses))
+        hops = zip(addresses, forwarded or repeat(b"-"), strict=False)
+        return list(map(self.clients.__getitem__, hops))
 
     def attributed(
         self, clients: list[Any], statuses: Sequence[bytes], uris: Sequence[bytes]

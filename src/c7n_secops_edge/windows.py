@@ -26,7 +26,7 @@ class Peak(NamedTuple):
     """
 
     start: int
-    count: int
+    total: int
     hosts: int
     first_over: int
     last_over: int
@@ -93,7 +93,7 @@ def peak(
             continue
         if best is None:
             best = Peak(each.minute - length + 1, total.value, len(hosts), each.minute, each.minute)
-        elif total.value > best.count:
+        elif total.value > best.total:
             best = Peak(
                 each.minute - length + 1,
                 total.value,

@@ -59,14 +59,13 @@ class TruncatedError(Exception):
 
 
 @cache
-def inflater() -> tuple[Any, tuple[type[Exception], ...]]:
+def inflater() -> tuple[Any, tuple[Any, ...]]:
     """What inflates, and its errors: isal where it is installed, at half of zlib's cost."""
     try:
         from isal import isal_zlib
     except ImportError:
         return zlib.decompressobj, (zlib.error,)
-    damaged: type[Exception] = isal_zlib.error
-    return isal_zlib.decompressobj, (damaged, zlib.error)
+    return isal_zlib.decompressobj, (isal_zlib.error, zlib.error)
 
 
 def inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 COLUMNS = ("minute", "address", "status", "uri", "forwarded")
 """``minute`` as the log writes it, ``forwarded`` is X-Forwarded-For; the rest is the client's."""
+
+DETAIL = ("address", "method", "uri", "status", "agent")
+"""What a sample has beside its time."""
 
 Row = tuple[Any, ...]
 
@@ -31,9 +34,20 @@ class Parser(ABC):
     def rows(self, block: bytes) -> list[Row]:
         """The rows of a block, in which each line stands after a newline."""
 
+    def with_lines(self, block: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Each line that makes a row, with the row's values by column."""
+        lines = [line for line in block.split(b"\n")[1:] if not line.startswith(b"#")]
+        rows = self.rows(block)
+        if len(rows) != len(lines):
+            made = [(line, self.rows(b"\n" + line)) for line in lines]
+            lines = [line for line, row in made if row]
+            rows = [row for _, found in made for row in found]
+        for line, row in zip(lines, rows, strict=True):
+            yield line, dict(zip(self.columns, row, strict=True))
+
     @abstractmethod
     def detail(self, line: bytes) -> dict[str, str] | None:
-        """A line for people to read: address, time, method, uri, status and user agent."""
+        """A line that makes a row for people to read: None where it lacks what they look for."""
 
 
 class PatternParser(Parser):
@@ -47,18 +61,19 @@ class PatternParser(Parser):
     pattern: re.Pattern[bytes] | None = None
 
     def rows(self, block: bytes) -> list[Row]:
-        while block.startswith(b"\n#"):
-            comment, newline, rest = block[1:].partition(b"\n")
-            self.comment(comment)
-            block = newline + rest
-        lines = block.count(b"\n")
-        if self.pattern is not None and b"\n#" not in block:
-            found = self.pattern.findall(block)
+        start = 0
+        while block.startswith(b"#", start + 1):
+            end = block.find(b"\n", start + 1)
+            self.comment(block[start + 1 : end if end > 0 else None])
+            start = end if end > 0 else len(block)
+        lines = block.count(b"\n", start)
+        if self.pattern is not None:
+            found = self.pattern.findall(block, start)
             if len(found) == lines:
                 self.lines += lines
                 return self.completed(found)
         found = []
-        for line in block.split(b"\n")[1:]:
+        for line in block[start:].split(b"\n")[1:]:
             if line.startswith(b"#"):
                 self.comment(line)
                 continue
@@ -85,14 +100,8 @@ W3C = {
     "status": b"sc-status",
     "uri": b"cs-uri-stem",
     "forwarded": b"x-forwarded-for",
-}
-W3C_DETAIL = {
-    "address": b"c-ip",
     "method": b"cs-method",
-    "uri": b"cs-uri-stem",
-    "status": b"sc-status",
     "agent": b"cs(User-Agent)",
-    "forwarded": b"x-forwarded-for",
 }
 
 
@@ -152,12 +161,9 @@ class W3CParser(PatternParser):
         ]
 
     def detail(self, line: bytes) -> dict[str, str] | None:
-        if line.startswith(b"#"):
-            self.comment(line)
-            return None
         values = dict(zip(self.fields, line.split(b"\t"), strict=False))
-        found = {key: shown(values.get(name, b"-")) for key, name in W3C_DETAIL.items()}
-        return {**found, "time": shown(b"T".join((values[b"date"], values[b"time"])))}
+        time = shown(b"T".join((values[b"date"], values[b"time"])))
+        return {"time": time, **{key: shown(values.get(W3C[key], b"-")) for key in DETAIL}}
 
 
 class LoadBalancerParser(PatternParser):
@@ -187,7 +193,6 @@ class LoadBalancerParser(PatternParser):
             "uri": uri,
             "status": status,
             "agent": agent,
-            "forwarded": "-",
         }
 
 
@@ -215,9 +220,9 @@ class JsonParser(Parser):
 
     def detail(self, line: bytes) -> dict[str, str] | None:
         values = self.read(line)
-        if values is None or self.source not in (None, values.get("source")):
+        if values is None:
             return None
-        return {key: shown(value.encode(errors="replace")) for key, value in values.items()}
+        return {key: shown(values[key].encode(errors="replace")) for key in ("time", *DETAIL)}
 
     def read(self, line: bytes) -> dict[str, str] | None:
         """What a record says, or None where it lacks something or is no record."""
