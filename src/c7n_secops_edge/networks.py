@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 
 Network = IPv4Network | IPv6Network
@@ -128,23 +128,22 @@ def _are_halves(low: tuple[int, int], high: tuple[int, int], bits: int) -> bool:
     return low[1] == high[1] and low[0] + size == high[0] and low[0] % (2 * size) == 0
 
 
-def widen(networks: Sequence[Network], lengths: Mapping[int, int], hosts: int) -> list[Network]:
+def widen(
+    networks: Iterable[Network], lengths: Mapping[int, int], hosts: int
+) -> dict[Network, list[Network]]:
     """Put a wider network in the place of at least ``hosts`` narrower ones that it holds.
 
-    ``lengths`` has the wider prefix length of each version. A wider one stands where the first of
-    those that it replaces stood.
+    ``lengths`` has the wider prefix length of each version. Returns what stands then, each with
+    those that it stands for.
     """
-    above = [_above(network, lengths.get(network.version, 0)) for network in networks]
-    members: dict[Network, int] = defaultdict(int)
-    for wider in above:
-        if wider is not None:
-            members[wider] += 1
-    chosen = [
-        wider if wider is not None and members[wider] >= hosts else network
-        for network, wider in zip(networks, above, strict=True)
-    ]
-    return list(dict.fromkeys(chosen))
-
-
-def _above(network: Network, length: int) -> Network | None:
-    return network.supernet(new_prefix=length) if 0 < length < network.prefixlen else None
+    members: dict[Network, list[Network]] = defaultdict(list)
+    for network in dict.fromkeys(networks):
+        length = min(lengths.get(network.version, network.prefixlen), network.prefixlen)
+        members[network.supernet(new_prefix=length)].append(network)
+    found: dict[Network, list[Network]] = {}
+    for wider, narrow in members.items():
+        if len(narrow) >= hosts:
+            found[wider] = narrow
+        else:
+            found |= {network: [network] for network in narrow}
+    return found

@@ -7,7 +7,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -79,9 +79,14 @@ class Refusal(NamedTuple):
 class Guard:
     """Everyone who is never blocked, with the reason."""
 
-    def __init__(self, parts: Sequence[tuple[Refusal, Iterable[Network]]], bots: bool = False):
+    def __init__(self, parts: Iterable[tuple[Refusal, Iterable[Network]]]):
         self._parts = [(refusal, Ranges(networks)) for refusal, networks in parts]
-        self.bots = bots
+
+    def and_also(self, why: Refusal, networks: Iterable[Network]) -> Guard:
+        """The same, and these networks too."""
+        more = Guard([(why, networks)])
+        more._parts = [*self._parts, *more._parts]
+        return more
 
     def split(self, network: Network) -> tuple[list[Network], Refusal | None]:
         """What may be blocked of a network, and why not all of it."""

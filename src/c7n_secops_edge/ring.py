@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from c7n_secops.aws import calls
 from c7n_secops_edge.networks import FAMILIES, Network, Ranges, collapse, parse
 from c7n_secops_edge.waf import Waf, until_saved, utcnow
 
@@ -260,7 +261,8 @@ class OpenSlot:
 
     @classmethod
     def read(cls, ring: Ring, slot: Slot) -> OpenSlot:
-        answer = ring.waf.client.get_ip_set(Name=slot.name, Scope=ring.waf.scope, Id=slot.id)
+        get = ring.waf.client.get_ip_set
+        answer = calls.read(get, Name=slot.name, Scope=ring.waf.scope, Id=slot.id)
         now = answer["IPSet"]
         expires = expiry(slot.name, now.get("Description", ""))
         fresh = replace(slot, token=answer["LockToken"], expires=expires)

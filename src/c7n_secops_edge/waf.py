@@ -39,10 +39,14 @@ def utcnow() -> datetime:
 class Waf:
     """The web ACLs and IP sets of a scope; those of CLOUDFRONT are reached in us-east-1 only."""
 
-    def __init__(self, element: Any, scope: str):
-        self.scope = scope
+    def __init__(self, client: Any, scope: str):
+        self.client, self.scope = client, scope
+
+    @classmethod
+    def of(cls, element: Any, scope: str) -> Waf:
+        """The scope in the account and region of the element's policy."""
         region = "us-east-1" if scope == CLOUDFRONT else None
-        self.client = calls.client(element, "wafv2", region=region)
+        return cls(calls.client(element, "wafv2", region=region), scope)
 
     def ip_sets(self) -> list[dict[str, Any]]:
         """The summaries of all IP sets, with description and lock token."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from c7n_secops.aws import calls
+from c7n_secops.aws.calls import FAILURES
 from c7n_secops_edge.waf import CLOUDFRONT, REGIONAL, Waf, until_saved
 
 ARN = re.compile(
@@ -179,14 +180,12 @@ def _reference(arn: str, forwarded: dict[str, str] | None) -> dict[str, Any]:
     }
 
 
-FORWARDED: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["header"],
-    "properties": {
-        "header": {"type": "string", "pattern": "^[A-Za-z0-9-]{1,255}$"},
-        "position": {"enum": ["FIRST", "LAST", "ANY"]},
-        "fallback": {"enum": ["MATCH", "NO_MATCH"]},
-    },
-}
-"""Whose address counts behind a proxy; the last in a header is the one that the proxy saw."""
+def put(waf: Waf, found: WebAcl, name: str, wanted: Rule | None) -> dict[str, Any]:
+    """:func:`change_rule` as results tell it: ``rule`` is what became of it, or ``failed``."""
+    try:
+        change = change_rule(waf, found, name, wanted)
+    except FAILURES as error:
+        code, reason = calls.failure(error)
+        return {"rule": "failed", "code": code, "reason": reason}
+    said = {"rule": change.outcome, "priority": change.priority, "behind": change.behind}
+    return {key: value for key, value in said.items() if value not in (None, [])}
