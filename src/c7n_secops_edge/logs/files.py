@@ -17,11 +17,11 @@ from c7n_secops.aws.calls import RefusedError
 
 PIECE = 1 << 18
 """Compressed bytes that are read at once."""
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 """Inflated bytes at most that one step gives, whatever a piece inflates to."""
 LONGEST_LINE = 1 << 20
 READERS = 3
-BLOCKS_AHEAD = 3
+BLOCKS_AHEAD = 8
 GZIP = b"\x1f\x8b"
 UNREADABLE = (OSError, RefusedError)
 
