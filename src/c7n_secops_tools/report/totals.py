@@ -105,9 +105,9 @@ class Resource:
 class Report:
     """Reads every run under the folders once and adds it up.
 
-    ``lines`` has one a run in the order of the tree, ``traffic`` the resources whose to draw, ``severities`` the findings, each counted
+    ``lines`` has one a run in the order of the tree, ``severities`` the findings, each counted
     once however many policies matched it, ``gravest`` the resources to show, ``matched`` how many
-    resources there are in all.
+    resources there are in all, ``traffic`` the resources whose requests are drawn.
     """
 
     def __init__(self, folders: Iterable[Path]):
