@@ -6,7 +6,7 @@ from c7n.utils import type_schema
 
 from c7n_secops_edge.block import IpBlock
 from c7n_secops_edge.protected import KINDS
-from c7n_secops_edge.schemas import LIST, NAME, SCOPE, WEB_ACLS, forwarded, lengths
+from c7n_secops_edge.schemas import IP_RANGES, LIST, NAME, SCOPE, WEB_ACLS, forwarded, lengths
 from c7n_secops_edge.web_acl import ACTIONS
 
 RESOURCES = ("aws.account", "aws.app-elb", "aws.distribution", "aws.rest-stage", "aws.wafv2")
@@ -85,7 +85,7 @@ class WafIpBlock(IpBlock):
             "slots": {"type": "integer", "minimum": 3, "maximum": 24},
             "allow": LIST,
             "protect": {"type": "array", "uniqueItems": True, "items": {"enum": list(KINDS)}},
-            "ip-ranges": {"type": "string", "pattern": "^(https|s3)://[^\\s{}]{3,1000}$"},
+            "ip-ranges": IP_RANGES,
             "min-prefix": lengths(),
             "widen": lengths(**{"min-hosts": {"type": "integer", "minimum": 2, "maximum": 65536}}),
             "max-new": {"type": "integer", "minimum": 1, "maximum": 20000},

@@ -9,6 +9,12 @@ NAME: dict[str, Any] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}
 
 SCOPE: dict[str, Any] = {"enum": ["CLOUDFRONT", "REGIONAL"]}
 
+NUMBER: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 32766}
+"""The number of an entry in a network ACL."""
+
+IP_RANGES: dict[str, Any] = {"type": "string", "pattern": "^(https|s3)://[^\\s{}]{3,1000}$"}
+"""Where AWS's ip-ranges.json is."""
+
 WEB_ACLS: dict[str, Any] = {
     "oneOf": [
         {"const": "all"},

@@ -25,6 +25,7 @@ module            what it replaces or reads
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
+``network_acl``   ``NetworkAcl.get_filter_value``
 ``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
 ``wafv2``         ``FakeIPSet``, ``FakeRule`` and ``FakeWebACL``, whose fields it sets
@@ -53,6 +54,7 @@ from tests.emulator.shapes import find_reply_errors, find_request_error
 MOTO_VERSION = "5.2.5"
 
 RESPONSES = {
+    "athena": ("moto.athena", "AthenaResponse"),
     "cloudfront": ("moto.cloudfront", "CloudFrontResponse"),
     "cloudtrail": ("moto.cloudtrail", "CloudTrailResponse"),
     "ec2": ("moto.ec2", "EC2Response"),
