@@ -86,16 +86,18 @@ OWN_STYLES = ("",)
 
 
 def content_security_policy(parts: Iterable[_Inline]) -> str:
-    """Allows the parts, pictures that they hold or draw themselves, and nothing else."""
-    own = [Style(text).source for text in OWN_STYLES]
+    """Allows the parts, with a script what plotly.js writes and draws itself, and nothing else."""
+    parts = list(parts)
+    drawn = any(isinstance(part, Script) for part in parts)
+    own = [Style(text).source for text in OWN_STYLES] if drawn else []
     allowed: dict[str, list[str]] = {"script-src": [], "style-src": own}
     for part in parts:
         allowed[part.directive].append(part.source)
     directives = {
         "default-src": ["'none'"],
         **{name: sources or ["'none'"] for name, sources in allowed.items()},
-        "style-src-attr": ["'unsafe-hashes'", *own],
-        "img-src": ["data:", "blob:"],
+        "style-src-attr": ["'unsafe-hashes'", *own] if drawn else ["'none'"],
+        "img-src": ["data:", "blob:"] if drawn else ["'none'"],
         "base-uri": ["'none'"],
         "form-action": ["'none'"],
     }
