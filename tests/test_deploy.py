@@ -56,7 +56,8 @@ def actions(node: Any) -> Iterator[str]:
     """Every IAM action that a template names."""
     if isinstance(node, dict):
         named = node.get("Action", ())
-        yield from [named] if isinstance(named, str) else named
+        listed = [named] if isinstance(named, str) else named
+        yield from (name for name in listed if ":" in name)  # rules of a web ACL have an Action too
         for value in node.values():
             yield from actions(value)
     elif isinstance(node, list):
