@@ -173,22 +173,29 @@ def count_file(
     parser: Parser | None = None
     read.files += 1
     read.bytes += file.size
-    try:
+    with noted(file, read):
         for block in content:
             if parser is None:
                 parser = parser_of(block, counts.options.needed(), source)
             rows = parser.rows(block)
             minutes |= counts.add(parser.columns, rows)
+    if parser is not None:
+        read.lines += parser.lines
+        read.bad_lines += parser.bad
+    return minutes
+
+
+@contextmanager
+def noted(file: LogFile, read: Logs) -> Iterator[None]:
+    """Note, in what was read and in the log, that a file ended early or could not be read."""
+    try:
+        yield
     except TruncatedError as error:
         read.truncated[file.name] = str(error)
         log.warning("log file %s is truncated: %s", file.name, error)
     except UNREADABLE as error:
         read.unreadable[file.name] = failure(error)
         log.warning("log file %s could not be read: %s", file.name, error)
-    if parser is not None:
-        read.lines += parser.lines
-        read.bad_lines += parser.bad
-    return minutes
 
 
 def find(counts: Counts, options: Options) -> list[Offence]:
@@ -340,16 +347,30 @@ def take_samples(
     return taken
 
 
-def conclude(counts: Counts, offences: Sequence[Offence], read: Logs, samples: Samples) -> Analysis:
-    """Put counters, offences and samples into words."""
+def conclude(
+    counts: Counts,
+    offences: Sequence[Offence],
+    read: Logs,
+    samples: Samples,
+    totals: Mapping[int, int] | None = None,
+) -> Analysis:
+    """Put counters, offences and samples into words.
+
+    ``totals`` are the requests of each minute, where the counters hold only those of suspects.
+    """
+    if totals is None:
+        totals = {minute: sum(counted.values()) for minute, counted in counts.requests.items()}
     guilty = {client for offence in offences for client in offence.clients}
     minutes = [
         {
             "minute": moment(minute),
-            "requests": sum(by_client.values()),
-            "offenders": sum(by_client[client] for client in guilty & by_client.keys()),
+            "requests": total,
+            "offenders": sum(
+                counts.requests[minute][client]
+                for client in guilty & counts.requests[minute].keys()
+            ),
         }
-        for minute, by_client in sorted(counts.requests.items())
+        for minute, total in sorted(totals.items())
     ]
     active = history(counts.requests, guilty)
     offenders = [

@@ -13,7 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from c7n_secops.aws.calls import RefusedError
+from botocore.exceptions import BotoCoreError
+
+from c7n_secops.aws.calls import FAILURES
 
 PIECE = 1 << 18
 """Compressed bytes that are read at once."""
@@ -23,19 +25,22 @@ LONGEST_LINE = 1 << 20
 READERS = 3
 BLOCKS_AHEAD = 8
 GZIP = b"\x1f\x8b"
-UNREADABLE = (OSError, RefusedError)
+UNREADABLE = (OSError, BotoCoreError, *FAILURES)
+"""What makes a file unreadable: its disk, or whatever AWS and the network answer."""
 
 
 @dataclass(frozen=True)
 class LogFile:
     """One log file, wherever it is: ``open`` yields its stored bytes, piece by piece.
 
-    It may raise OSError or RefusedError before or between the pieces: the file is unreadable.
+    It may raise one of UNREADABLE before or between the pieces. ``path`` is where the bytes are
+    on a local disk, if they are.
     """
 
     name: str
     size: int
     open: Callable[[], Iterator[bytes]] = field(repr=False)
+    path: Path | None = None
 
 
 def local_file(path: Path) -> LogFile:
@@ -46,7 +51,7 @@ def local_file(path: Path) -> LogFile:
             while piece := stream.read(PIECE):
                 yield piece
 
-    return LogFile(str(path), path.stat().st_size, pieces)
+    return LogFile(str(path), path.stat().st_size, pieces, path)
 
 
 def local_files(folder: Path) -> list[LogFile]:
@@ -127,7 +132,7 @@ def read_ahead(files: Sequence[LogFile]) -> Iterator[tuple[LogFile, Iterator[byt
     """Each file with its blocks, in order, while threads read and inflate the next ones.
 
     A file's blocks must be taken, all or some, before the next file is asked for. They raise what
-    reading raised: TruncatedError, OSError or RefusedError.
+    reading raised: TruncatedError, or one of UNREADABLE.
     """
     stop = threading.Event()
     started: deque[tuple[LogFile, queue.Queue[Any], threading.Event]] = deque()

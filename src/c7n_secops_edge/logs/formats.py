@@ -199,8 +199,8 @@ class LoadBalancerParser(PatternParser):
 class JsonParser(Parser):
     """One JSON object a line: AWS WAF's logs, and CloudFront's standard logs of version 2.
 
-    Of a web ACL that protects several resources, ``source`` keeps the records of one: it is the
-    record's ``httpSourceId``. Others are read and left out.
+    Of a web ACL that protects several resources, ``source`` keeps the records of one: what their
+    ``httpSourceId`` ends with. Others are read and left out.
     """
 
     def __init__(self, needed: Collection[str], source: str | None = None):
@@ -214,7 +214,7 @@ class JsonParser(Parser):
             values = self.read(line)
             if values is None:
                 self.bad += 1
-            elif self.source in (None, values.get("source")):
+            elif self.source is None or values["source"].endswith(self.source):
                 found.append(tuple(values[name].encode(errors="replace") for name in self.columns))
         return found
 
