@@ -105,6 +105,16 @@ def test_a_changed_allow_list_reaches_the_rule_s_ip_sets_and_an_unchanged_one_co
     assert writes(emulator) == ["UpdateIPSet"]
 
 
+def test_who_is_allowed_later_is_let_through_at_once_though_nobody_is_blocked(
+    custodian: Custodian, scene: Scene, web_acl: str
+) -> None:
+    custodian(blocking(["9.9.9.9"]))
+    run = custodian(blocking(["10.0.0.1"], allow={"addresses": ["9.9.9.9"]}))
+    assert result(run)["code"] == "NothingToBlock"
+    assert scene.allowed() == {"9.9.9.9/32"}
+    assert "AndStatement" in scene.rules(web_acl)["secops-block"]["Statement"]
+
+
 def test_everything_else_of_a_web_acl_stays_as_it_is(custodian: Custodian, scene: Scene) -> None:
     rules = [
         {

@@ -82,8 +82,8 @@ class IpBlock(WafAction):
         opened = [(target, Screened()) for target in targets]
         try:
             offers = [list(self._offered(target.resource, event)) for target in targets]
+            self.allowed = protected.allowed(self, self.data.get("allow", {}))
             if any(offers):
-                self.allowed = protected.allowed(self, self.data.get("allow", {}))
                 screen = Screen(self, self.allowed)
                 opened = list(zip(targets, screen.all(offers), strict=True))
         except UnknownError as error:
@@ -151,13 +151,15 @@ class IpBlock(WafAction):
         rules: dict[WebAcl, dict[str, Any]],
     ) -> None:
         """See to the rule in the resource's web ACLs, and settle its outcome."""
-        if not screened.networks:
-            target.end("skipped", "NothingToBlock", "no address is left that may be blocked")
-            return
-        for found in target.web_acls:
+        its: dict[str, dict[str, Any]] = {}
+        for found in target.web_acls if writer.has_ring else ():
             if found not in rules:
                 rules[found] = writer.rule(found)
-        its = {found.name: rules[found] for found in target.web_acls}
+            its[found.name] = rules[found]
+        unruled = [name for name, said in its.items() if said["rule"] == "failed"]
+        if not screened.networks and not unruled:
+            target.end("skipped", "NothingToBlock", "no address is left that may be blocked")
+            return
         left_out = [network for network in screened.networks if network in writer.left_out]
         held = [network for network in screened.networks if network not in writer.left_out]
         target.said |= {
@@ -166,7 +168,6 @@ class IpBlock(WafAction):
         }
         if left_out:
             target.said["left-out"] = [str(network) for network in left_out]
-        unruled = [name for name, said in its.items() if said["rule"] == "failed"]
         is_new = not writer.added.isdisjoint(held)
         if unruled:
             reason = f"the addresses are in the IP sets, but the rule is not in {unruled[0]}"
@@ -235,11 +236,15 @@ class Writer:
         return bool(self.data.get("on-full") == "fail")
 
     def write(self) -> None:
-        """Empty what has expired, and fill the slots whose turn it is."""
+        """Empty what has expired, and fill the slots whose turn it is.
+
+        An allow list reaches the ring also where nobody is to be blocked: it ends blocks.
+        """
         turn, _expires = self.ring.turn()
         others = [s for s in self.slots if s.number != turn or s.version not in self.networks]
         ring.sweep(self.waf, self.ring.name, others)
-        if not self.networks:
+        self.has_ring = bool(self.networks or (self.slots and self.allow))
+        if not self.has_ring:
             return
         self.slots = self.ring.ensure(self.slots)
         self.allow_arns = self.allow.ensure(self.waf, self.summaries) if self.allow else []
