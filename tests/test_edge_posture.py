@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from c7n.exceptions import PolicyValidationError
 
+from c7n_secops_edge import rate_rules
 from tests.edge_scene import (
     ALLOWED,
     CACHING_DISABLED,
@@ -181,13 +182,17 @@ def test_a_dynamic_behaviour_that_is_cached_is_found_with_where_the_time_stands(
     assert [row["CachePolicyId"] for row in rows] == [CACHING_OPTIMIZED, made, ""]
 
 
-def test_paths_name_behaviours_that_are_dynamic_though_they_only_read(emulator, custodian):
+@pytest.mark.parametrize("pattern", ["account/*", "/account/*"])
+@pytest.mark.parametrize("named", ["account/*", "/account/*"])
+def test_paths_name_behaviours_that_are_dynamic_though_they_only_read(
+    emulator, custodian, pattern, named
+):
     made = distribution(
-        emulator, "o.example.com", behavior(PathPattern="account/*", policy=CACHING_OPTIMIZED)
+        emulator, "o.example.com", behavior(PathPattern=pattern, policy=CACHING_OPTIMIZED)
     )
-    block = {"type": "distribution-ttl", "paths": ["/account/*"]}
+    block = {"type": "distribution-ttl", "paths": [named]}
     assert ids(custodian(policy(block, resource="aws.distribution"))) == [made["Id"]]
-    for other in ({"paths": ["/other/*"]}, {"paths": ["/account/*"], "minimum": 1}):
+    for other in ({"paths": ["/other/*"]}, {"paths": [named], "minimum": 1}):
         block = {"type": "distribution-ttl", **other}
         assert custodian(policy(block, resource="aws.distribution")).resources == []
 
@@ -378,6 +383,22 @@ def test_what_a_rate_rule_is_stands_in_the_annotation(emulator, custodian):
         {**common, "Name": "own", "RuleGroup": "", "Limit": 2000, "Window": 120},
         {**common, "Name": "inner", "RuleGroup": group, "Limit": 10, "Window": 300},
     ]
+
+
+def test_the_groups_that_firewall_manager_puts_before_and_after_are_read():
+    groups = {"arn:first": [rate_rule("first")], "arn:last": [rate_rule("last")]}
+
+    def managed(arn: str, override: str) -> dict[str, Any]:
+        statement = {"RuleGroupReferenceStatement": {"ARN": arn}}
+        return {"FirewallManagerStatement": statement, "OverrideAction": {override: {}}}
+
+    acl = {
+        "PreProcessFirewallManagerRuleGroups": [managed("arn:first", "None")],
+        "Rules": [rate_rule("own")],
+        "PostProcessFirewallManagerRuleGroups": [managed("arn:last", "Count")],
+    }
+    found = [(row["Name"], row["Action"]) for row in rate_rules.find(acl, groups.__getitem__)]
+    assert found == [("first", "Block"), ("own", "Block"), ("last", "Count")]
 
 
 def test_a_rule_group_that_is_not_shown_leaves_the_web_acl_unevaluated_unless_another_rule_meets(

@@ -162,6 +162,9 @@ def test_what_needs_an_account_is_said_not_to_be_known(tmp_path, replay):
     assert "own-eips, route53-healthchecks, cloudfront" in unread
     assert url in list_
     assert "max-new is 1" in breaker
+    counting = policy(block={"protect": ["private"], "rule-action": "count"})
+    (note,) = answer(replay("--format", "json", policies=[counting]))["notes"]
+    assert "only counts" in note
     quiet = policy(block={"protect": ["private"]})
     assert answer(replay("--format", "json", policies=[quiet]))["notes"] == []
 
@@ -244,6 +247,18 @@ def test_the_busiest_of_those_under_the_limit_are_shown(tmp_path, replay):
     write_log(tmp_path / "logs" / "a.gz", many)
     found = rate_of(replay("--format", "json", "--rate-limit", "29/60"))
     assert [row["most_in_window"] for row in found["rows"]] == list(range(30, 19, -1))
+
+
+def test_a_short_burst_is_found_among_many_who_sent_more_in_all(tmp_path, replay):
+    patient = [(minute * 60, f"66.249.64.{host}") for host in range(15) for minute in range(30)]
+    almost = [(at, f"66.249.65.{host}") for host in range(15) for at in [0] * 6 + [70] * 6]
+    burst = [(at, FLOODER) for at in [59] * 6 + [60] * 6]
+    write_log(tmp_path / "logs" / "a.gz", [*patient, *almost, *burst])
+    found = rate_of(replay("--format", "json", "--rate-limit", "10/60"))
+    over, *others = found["rows"]
+    assert (over["address"], over["most_in_window"]) == (f"{FLOODER}/32", 12)
+    assert [row["most_in_window"] for row in others] == [6] * 10
+    assert found["addresses_over"] == 1
 
 
 def test_seconds_are_read_in_every_format_of_logs(tmp_path, replay):
