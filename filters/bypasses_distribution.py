@@ -73,11 +73,12 @@ class BypassesDistribution(SecOpsElement, Filter):
         for record in public:
             if host(record["Name"]) in origins.names:
                 continue
-            around = sorted({name for where in targets(record) for name in origins.behind(where)})
+            places = origins.follow(targets(record))
+            around = {name for where in places for name in origins.behind(where)}
             if around:
-                record[self.annotation_key] = around
+                record[self.annotation_key] = sorted(around)
                 matched.append(record)
-            elif refusal := next((unknown[t] for t in targets(record) if t in unknown), None):
+            elif refusal := next((unknown[where] for where in places & unknown.keys()), None):
                 self.not_evaluated([record], refusal.code, str(refusal))
         return matched
 

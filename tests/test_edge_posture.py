@@ -491,8 +491,11 @@ def test_an_origin_s_own_record_is_left_and_what_it_leads_to_is_followed(emulato
     record(emulator, where, "origin.example.com", "CNAME", "inner.example.com")
     record(emulator, where, "inner.example.com", "ALIAS", f"dualstack.{BALANCER}.")
     record(emulator, where, "old.example.com", "CNAME", BALANCER)
+    record(emulator, where, "older.example.com", "ALIAS", "old.example.com.")
+    record(emulator, where, "www.example.com", "ALIAS", made["DomainName"])
+    record(emulator, where, "example.com", "ALIAS", "www.example.com.")
     run = custodian("record-bypasses-distribution")
-    assert ids(run, "Name") == ["inner.example.com.", "old.example.com."]
+    assert ids(run, "Name") == ["inner.example.com.", "old.example.com.", "older.example.com."]
     assert run.resources[0]["c7n:BypassesDistributions"] == [made["Id"]]
 
 

@@ -59,13 +59,20 @@ class Origins:
 
     def add(self, where: str, distribution: str) -> None:
         """Let a place, and those that records of its name lead to, be this distribution's."""
-        waiting = [where]
+        for each in self.follow([where]):
+            self._of[each].add(distribution)
+
+    def follow(self, places: Iterable[str]) -> set[str]:
+        """These places, and all that records of their names lead to."""
+        found: set[str] = set()
+        waiting = list(places)
         while waiting:
             where = waiting.pop()
-            if distribution not in self._of[where]:
-                self._of[where].add(distribution)
+            if where not in found:
+                found.add(where)
                 for record in self._records.get(where, ()):
                     waiting.extend(targets(record))
+        return found
 
     def behind(self, where: str) -> list[str]:
         """The ids of the distributions that have this place as an origin."""
