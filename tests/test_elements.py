@@ -50,6 +50,7 @@ ANOTHER_NAME = {
     "lambda:InvokeFunction": "lambda:Invoke",
     "s3:GetBucketObjectLockConfiguration": "s3:GetObjectLockConfiguration",
     "s3:ListBucket": "s3:ListObjectsV2",
+    "wafv2:ListWebACLs": "wafv2:ListWebAcls",
 }
 
 every_element = pytest.mark.parametrize(

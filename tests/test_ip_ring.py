@@ -158,13 +158,12 @@ def test_an_idle_sweep_is_one_call_and_a_busy_one_a_call_more_for_each_slot(
     assert operations == ["ListIPSets", "UpdateIPSet", "ListIPSets"]
 
 
-def test_more_ip_sets_than_a_page_are_all_read(waf: Waf, ring: Ring) -> None:
-    for number in range(88):
-        waf.client.create_ip_set(
-            Name=f"other-{number}", Scope="REGIONAL", IPAddressVersion="IPV4", Addresses=[]
-        )
+def test_more_ip_sets_than_a_page_are_all_read(
+    waf: Waf, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waf_module, "PAGE", 5)
     ring.ensure(rings.read(waf, "block"))
-    assert len(waf.ip_sets()) == 100
+    assert len(waf.ip_sets()) == 12
     assert len(rings.read(waf, "block")) == 12
 
 
@@ -191,8 +190,11 @@ def test_an_ip_set_of_somebody_else_is_neither_filled_nor_emptied(
     assert held["Addresses"] == ["9.9.9.9/32"]
 
 
-def test_a_ring_s_name_does_not_reach_the_sets_of_a_longer_name(waf: Waf, clock: Clock) -> None:
-    longer = Ring(waf, "block-ipv4", now=clock)
+@pytest.mark.parametrize("name", ["my-block", "block-ipv4", "block-ipv4-1"])
+def test_a_ring_s_name_does_not_reach_the_sets_of_a_longer_name(
+    waf: Waf, clock: Clock, name: str
+) -> None:
+    longer = Ring(waf, name, now=clock)
     block(longer, "9.9.9.9")
     assert rings.read(waf, "block") == []
 

@@ -105,6 +105,29 @@ def test_a_changed_allow_list_reaches_the_rule_s_ip_sets_and_an_unchanged_one_co
     assert writes(emulator) == ["UpdateIPSet"]
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "options"),
+    [
+        ("a.json", '{"offices": [{"cidr": "8.8.8.0/24"}]}', {"expr": "offices[].cidr"}),
+        ("a.csv", "paris,8.8.8.0/24\nrome,8.8.4.0/24\n", {"expr": 1}),
+        ("a.list", "8.8.8.0/24\n", {"format": "txt"}),
+    ],
+)
+def test_an_allow_list_is_read_in_every_form_that_custodian_knows(
+    custodian: Custodian, scene: Scene, web_acl: str, file: str, text: str, options: dict[str, Any]
+) -> None:
+    allow = {"value_from": {"url": scene.put(file, text), **options}}
+    custodian(blocking(["8.8.8.8", "9.9.9.9"], allow=allow))
+    assert scene.blocked() == {"9.9.9.9/32"}
+
+
+def test_the_addresses_to_block_can_come_from_a_file(
+    custodian: Custodian, scene: Scene, web_acl: str
+) -> None:
+    custodian(blocking({"value_from": {"url": scene.put("bad.txt", "9.9.9.9\nnonsense\n")}}))
+    assert scene.blocked() == {"9.9.9.9/32"}
+
+
 def test_who_is_allowed_later_is_let_through_at_once_though_nobody_is_blocked(
     custodian: Custodian, scene: Scene, web_acl: str
 ) -> None:
