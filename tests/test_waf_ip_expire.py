@@ -12,7 +12,7 @@ from tests.emulator import Emulator
 from tests.harness import Custodian
 from tests.waf_scene import Scene, blocking
 
-POLICY = "account-expire-flood-blocks"
+POLICY, RING = "account-expire-flood-blocks", "secops-flood"
 
 
 @pytest.fixture
@@ -26,7 +26,8 @@ def blocked(custodian: Custodian, scene: Scene) -> None:
     """An address that is blocked in the region, one in CloudFront, and one of another ring."""
     scene.web_acl()
     scene.web_acl("edge", "CLOUDFRONT")
-    data = blocking(["9.9.9.9", "2600::9"], resource="aws.account", **{"web-acls": "all"})
+    options = {"web-acls": "all", "name": RING}
+    data = blocking(["9.9.9.9", "2600::9"], resource="aws.account", **options)
     custodian(data)
     data["actions"][0] |= {"name": "other"}
     custodian(data)
@@ -44,8 +45,8 @@ def test_what_is_over_goes_and_the_rest_stays(custodian: Custodian, scene: Scene
     assert outcomes(run) == {"CLOUDFRONT": "skipped", "REGIONAL": "expired"}
     emptied = [row["ip-sets"] for row in run.action("waf-ip-expire")["results"] if "ip-sets" in row]
     assert [len(names) for names in emptied] == [2]
-    assert scene.blocked() == set()
-    assert len(scene.blocked(scope="CLOUDFRONT")) == 2
+    assert scene.blocked(RING) == set()
+    assert len(scene.blocked(RING, "CLOUDFRONT")) == 2
     assert len(scene.blocked("other")) == 2
 
 
@@ -55,7 +56,7 @@ def test_an_idle_sweep_is_one_call_a_scope(custodian: Custodian, emulator: Emula
     custodian(POLICY)
     assert [call.operation for call in emulator.calls("wafv2")] == ["ListIPSets", "ListIPSets"]
     emulator.clear_calls()
-    action = {"type": "waf-ip-expire", "name": "secops-block", "scope": "CLOUDFRONT"}
+    action = {"type": "waf-ip-expire", "name": RING, "scope": "CLOUDFRONT"}
     custodian({"name": "sweep", "resource": "aws.account", "actions": [action]})
     assert [call.params for call in emulator.calls("wafv2")] == [
         {"Scope": "CLOUDFRONT", "Limit": 100}
@@ -78,7 +79,7 @@ def test_a_dry_run_names_the_ip_sets_and_leaves_them(custodian: Custodian, scene
     scene.let_time_pass()
     plan = custodian(POLICY, dryrun=True)._json("plan.json", None)
     assert sorted(len(row["ip-sets"]) for row in plan) == [0, 2]
-    assert len(scene.blocked()) == 2
+    assert len(scene.blocked(RING)) == 2
 
 
 @pytest.mark.usefixtures("blocked")
@@ -102,17 +103,17 @@ def test_an_ip_set_of_somebody_else_is_left_alone_and_told(
     custodian: Custodian, scene: Scene
 ) -> None:
     scene.waf.create_ip_set(
-        Name="secops-block-ipv4-3",
+        Name="secops-flood-ipv4-3",
         Scope="REGIONAL",
         IPAddressVersion="IPV4",
         Addresses=["9.9.9.9/32"],
     )
     run = custodian(POLICY)
     assert outcomes(run) == {"CLOUDFRONT": "skipped", "REGIONAL": "failed"}
-    assert scene.blocked() == {"9.9.9.9/32"}
+    assert scene.blocked(RING) == {"9.9.9.9/32"}
 
 
 def test_the_scope_of_a_resource_is_its_own(custodian: Custodian) -> None:
-    action = {"type": "waf-ip-expire", "name": "secops-block", "scope": "REGIONAL"}
+    action = {"type": "waf-ip-expire", "name": RING, "scope": "REGIONAL"}
     with pytest.raises(PolicyValidationError, match="scope follows from the resource"):
         custodian({"name": "sweep", "resource": "aws.app-elb", "actions": [action]})
