@@ -114,7 +114,7 @@ def _end_of(minute: str) -> datetime:
 
 
 def _not_considered(block: dict[str, Any]) -> list[str]:
-    """What of the policy needs an account or the network, and so is not considered here."""
+    """What of the policy is not as the verdicts have it: what needs an account or the network."""
     protect = block.get("protect", protected.DEFAULT)
     unread = [kind for kind in protect if kind != protected.PRIVATE]
     notes = []
@@ -122,4 +122,6 @@ def _not_considered(block: dict[str, Any]) -> list[str]:
         notes.append(f"whom protect names besides private is not known here: {', '.join(unread)}")
     if url := block.get("allow", {}).get("value_from", {}).get("url"):
         notes.append(f"the allow list {url} was not read; give a copy with --allow")
+    if block.get("rule-action") == "count":
+        notes.append("the policy's rule only counts; it blocks with rule-action: block")
     return notes
