@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from c7n_secops_edge import protected
@@ -54,6 +54,7 @@ def covered(networks: list[Network]) -> set[int]:
 
 
 @given(several)
+@example([parse("9.9.9.1"), parse("9.9.9.2")])  # neighbours, but no halves of one network
 def test_collapsed_networks_cover_the_same_with_the_fewest(networks: list[Network]) -> None:
     assert collapse(networks) == list(ipaddress.collapse_addresses(networks))  # type: ignore[type-var]
 
@@ -156,25 +157,29 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+class Published(BaseHTTPRequestHandler):
+    """AWS's ranges; ``/?<url>`` sends the reader elsewhere."""
+
+    def do_GET(self) -> None:
+        body, elsewhere = json.dumps(PUBLISHED).encode(), self.path.partition("?")[2]
+        self.send_response(302 if elsewhere else 200)
+        self.send_header("Location", elsewhere)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
 def server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A web server with AWS's ranges; what it was asked is not remembered."""
 
-    class Ranges(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(PUBLISHED).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
     monkeypatch.setattr(protected, "_fetched", {})
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with HTTPServer(("127.0.0.1", 0), Ranges) as made:
+    with HTTPServer(("127.0.0.1", 0), Published) as made:
         made.socket = context.wrap_socket(made.socket, server_side=True)
         Thread(target=made.serve_forever, daemon=True).start()
         yield f"https://127.0.0.1:{made.server_port}/ip-ranges.json"
@@ -195,6 +200,18 @@ def test_aws_s_ranges_are_read_from_a_server_that_proves_who_it_is(
 def test_a_server_that_does_not_prove_it_is_not_believed(server: str) -> None:
     with pytest.raises(UnknownError, match="CERTIFICATE_VERIFY_FAILED"):
         protected.published(None, server, [protected.EDGE])
+
+
+def test_a_server_that_leads_away_from_https_is_not_followed(
+    server: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with HTTPServer(("127.0.0.1", 0), Published) as plain:
+        Thread(target=plain.serve_forever, daemon=True).start()
+        away = f"{server}?http://127.0.0.1:{plain.server_port}/"
+        with pytest.raises(UnknownError, match="which is not https"):
+            protected.published(None, away, [protected.EDGE])
+        plain.shutdown()
 
 
 def test_a_list_that_is_too_long_is_not_believed(

@@ -196,6 +196,8 @@ def _from_web(_element: Any, url: str) -> bytes:
         raise UnknownError(f"{url} is neither https nor s3")
     context = ssl.create_default_context()
     with urllib.request.urlopen(url, timeout=ANSWER_WITHIN, context=context) as answer:  # noqa: S310
+        if not answer.url.startswith("https://"):
+            raise UnknownError(f"{url} leads to {answer.url}, which is not https")
         return bytes(answer.read(MOST_BYTES + 1))
 
 
