@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from playwright.sync_api import Browser
 
 from c7n_secops_tools.replay_logs.command import replay_logs
 from c7n_secops_tools.report import page
-from c7n_secops_tools.report.totals import CHARTS
+from c7n_secops_tools.report.totals import CHARTS, Report
 from tests.browser import opened
+from tests.edge_logs import burst, cloudfront
+from tests.edge_scene import distribution
+from tests.emulator import Emulator
+from tests.harness import Custodian
 from tests.test_replay_logs import BLOCKING, FLOODER, flood, write_log
 from tests.test_report import Tree, html_of, output
 
@@ -68,6 +73,22 @@ def test_a_report_draws_requests_and_those_of_offenders(
         assert label == ("Requests a minute of E2QWRUHEXAMPLE: 30 in all, 12 of 1 offenders")
         assert found.colours("#traffic figure") > 10
         assert found.complaints == []
+
+
+def test_a_report_draws_what_the_shipped_policy_wrote(
+    emulator: Emulator, custodian: Custodian, tmp_path: Path
+) -> None:
+    logging = {"Enabled": True, "IncludeCookies": False, "Bucket": "logs.s3.amazonaws.com"}
+    made = distribution(emulator, Logging={**logging, "Prefix": "cdn/"})
+    s3 = emulator.client("s3")
+    s3.create_bucket(Bucket="logs")
+    key = f"cdn/{made['Id']}.{datetime.now(timezone.utc):%Y-%m-%d-%H}.00000001.gz"
+    requests = [*burst("198.18.7.7", 0, [1500, 1500]), *burst("198.18.9.9", 0, [20])]
+    s3.put_object(Bucket="logs", Key=key, Body=cloudfront(requests))
+    run = custodian("distribution-flood")
+    (found,) = Report([run.output]).traffic
+    assert found.resource == made["Id"]
+    assert (found.requests, found.of_offenders, found.offenders) == (3020, 3000, 1)
 
 
 def test_the_chart_fits_paper(output: Tree, tmp_path: Path, browser: Browser) -> None:
