@@ -12,9 +12,11 @@ import yaml
 from cfnlint import api as cfnlint
 from policy_sentry.querying.actions import get_actions_for_service
 
+from tests.edge_scene import CACHING_DISABLED
 from tests.emulator import Emulator, running
 from tests.harness import ACCOUNT, POLICIES, REGION, ROOT, environ, run_cli
 from tests.inspector_data import finding, launch, sample_event
+from tests.waf_scene import BUCKET, Scene, shipped
 
 TEMPLATES = sorted((ROOT / "deploy").glob("*.yml"))
 ROLES = ROOT / "deploy" / "account-roles.yml"
@@ -54,7 +56,8 @@ def actions(node: Any) -> Iterator[str]:
     """Every IAM action that a template names."""
     if isinstance(node, dict):
         named = node.get("Action", ())
-        yield from [named] if isinstance(named, str) else named
+        listed = [named] if isinstance(named, str) else named
+        yield from (name for name in listed if ":" in name)  # rules of a web ACL have an Action too
         for value in node.values():
             yield from actions(value)
     elif isinstance(node, list):
@@ -81,6 +84,23 @@ def test_a_template_names_only_actions_that_exist(template: Path) -> None:
     named -= WHOLE_SERVICES
     real = {action for service in {a.split(":")[0] for a in named} for action in known(service)}
     assert named - real == set()
+
+
+def test_an_api_s_distribution_counts_before_it_blocks_and_hides_its_key() -> None:
+    template = yaml.load((ROOT / "deploy" / "api-edge.yml").read_text(), Template)  # noqa: S506
+    assert template["Parameters"]["RateAction"]["Default"] == "Count"
+    assert template["Parameters"]["ApiKey"]["NoEcho"] is True
+    made = template["Resources"]
+    (rule,) = made["WebAcl"]["Properties"]["Rules"]
+    assert "RateBasedStatement" in rule["Statement"]
+    config = made["Distribution"]["Properties"]["DistributionConfig"]
+    behavior = config["DefaultCacheBehavior"]
+    assert behavior["ViewerProtocolPolicy"] == "redirect-to-https"
+    assert behavior["CachePolicyId"] == CACHING_DISABLED
+    assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+    (origin,) = config["Origins"]
+    assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
+    assert [header["HeaderName"] for header in origin["OriginCustomHeaders"]] == ["x-api-key"]
 
 
 def known(service: str) -> set[str]:
@@ -120,6 +140,77 @@ def test_the_function_s_role_is_enough_for_its_event(account: Emulator, tmp_path
     assert not result["error"], result["log"]
     (call,) = account.calls("ssm", "SendCommand")
     assert call.status == 200
+
+
+@pytest.fixture
+def scene(account: Emulator) -> Scene:
+    """Web ACLs in both scopes, and AWS's ranges in a bucket that anybody may read."""
+    made = Scene(account)
+    made.web_acl()
+    made.web_acl("edge", "CLOUDFRONT")
+    everyone = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{BUCKET}/*",
+    }
+    document = {"Version": "2012-10-17", "Statement": [everyone]}
+    made.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(document))
+    return made
+
+
+def write(folder: Path, data: dict[str, Any]) -> Path:
+    file = folder / f"{data['name']}.yml"
+    file.write_text(yaml.safe_dump({"policies": [data]}))
+    return file
+
+
+def test_the_roles_are_enough_to_block_an_address_and_to_unblock_it(
+    account: Emulator, scene: Scene, tmp_path: Path
+) -> None:
+    kept = ["private", "own-eips", "route53-healthchecks", "cloudfront"]
+    name = "account-block-guardduty-address"
+    done = run(account, tmp_path, write(tmp_path, shipped(name, protect=kept)))
+    assert done.returncode == 0, done.stderr
+    sample = Path(__file__).parent / "events" / "guardduty-ec2-network-connection.json"
+    event = json.loads(sample.read_text())
+    event["detail"]["accountId"] = ACCOUNT
+    connection = event["detail"]["service"]["action"]["networkConnectionAction"]
+    connection |= {"connectionDirection": "INBOUND", "remoteIpDetails": {"ipAddressV4": "9.9.9.9"}}
+    assert account.deliver_event(ACCOUNT, REGION, event) == 1
+    (result,) = account.wait_for_lambda(ACCOUNT, REGION, f"custodian-{name}")
+    assert not result["error"], result["log"]
+    assert scene.blocked("secops-guardduty", "CLOUDFRONT") == {"9.9.9.9/32"}
+    assert scene.blocked("secops-guardduty") == {"9.9.9.9/32"}
+    assert not [call for call in account.calls("wafv2") if call.status >= 400]
+
+    scene.let_time_pass()
+    done = run(account, tmp_path, POLICIES / "edge" / "expire-blocks.yml")
+    assert done.returncode == 0, done.stderr
+    rule = "custodian-account-expire-guardduty-blocks"
+    assert account.fire_schedule(ACCOUNT, REGION, rule) == 1
+    account.wait_for_lambda(ACCOUNT, REGION, rule)
+    assert scene.blocked("secops-guardduty") == set()
+
+
+def test_the_roles_are_enough_for_rate_rules_and_subnets(
+    account: Emulator, scene: Scene, tmp_path: Path
+) -> None:
+    arn = scene.waf.list_web_acls(Scope="REGIONAL")["WebACLs"][0]["ARN"]
+    scene.load_balancer(arn)
+    done = run(account, tmp_path, POLICIES / "edge" / "rate-limit.yml")
+    assert done.returncode == 0, done.stderr
+    assert "secops-rate" in scene.rules(arn)
+
+    (instance,) = launch(account)
+    data = shipped("ec2-subnet-block-guardduty-address")
+    data["actions"][0] |= {"from": {"addresses": ["9.9.9.9"]}, "protect": ["private", "own-eips"]}
+    del data["actions"][0]["direction"], data["mode"], data["filters"]
+    done = run(account, tmp_path, write(tmp_path, data))
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("output/*/action-network-acl-block")
+    assert json.loads(file.read_text())["counts"] == {"blocked": 1}, instance
+    assert {call.status for call in account.calls("ec2", "CreateTags")} == {200}
 
 
 def outcomes(folder: Path) -> list[str]:

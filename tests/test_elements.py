@@ -46,9 +46,11 @@ WITHOUT_OPERATION = {
 }
 """IAM actions that AWS checks although nobody calls an operation of the name."""
 ANOTHER_NAME = {
+    "apigateway:GET": "apigateway:GetDomainNames",
     "lambda:InvokeFunction": "lambda:Invoke",
     "s3:GetBucketObjectLockConfiguration": "s3:GetObjectLockConfiguration",
     "s3:ListBucket": "s3:ListObjectsV2",
+    "wafv2:ListWebACLs": "wafv2:ListWebAcls",
 }
 
 every_element = pytest.mark.parametrize(

@@ -1700,3 +1700,23 @@ def test_an_unknown_api_is_forbidden(emulator: Emulator) -> None:
     url = f"https://abcdef1234.execute-api.{REGION}.amazonaws.com/v1/x"
     status, answer = emulator.call_api(url, "{}", signer=emulator.session(ACCOUNT, REGION))
     assert (status, answer) == (403, {"message": "Forbidden"})
+
+
+# --- CloudFront -----------------------------------------------------------------------------------
+
+
+def test_cache_policies_are_made_read_and_refused(emulator: Emulator) -> None:
+    client = emulator.client("cloudfront", ACCOUNT, REGION)
+    config = {"Name": "ten", "MinTTL": 10}
+    made = client.create_cache_policy(CachePolicyConfig=config)["CachePolicy"]
+    assert made["CachePolicyConfig"]["DefaultTTL"] == 86400
+    assert client.get_cache_policy(Id=made["Id"])["CachePolicy"] == made
+    optimized = client.get_cache_policy(Id="658327ea-f89d-4fab-a63d-7e88639e58f6")
+    assert optimized["CachePolicy"]["CachePolicyConfig"]["MinTTL"] == 1
+    wrong = {"Name": "wrong", "MinTTL": 10, "DefaultTTL": 5}
+    create, get = client.create_cache_policy, client.get_cache_policy
+    assert code_of(lambda: create(CachePolicyConfig=config)) == "CachePolicyAlreadyExists"
+    assert code_of(lambda: create(CachePolicyConfig=wrong)) == "InvalidArgument"
+    assert code_of(lambda: get(Id="none")) == "NoSuchCachePolicy"
+    elsewhere = emulator.client("cloudfront", OTHER, REGION)
+    assert code_of(lambda: elsewhere.get_cache_policy(Id=made["Id"])) == "NoSuchCachePolicy"

@@ -283,6 +283,7 @@ EC2_RESOURCES = {
     "AllocationId": "elastic-ip",
     "GroupId": "security-group",
     "InstanceId": "instance",
+    "NetworkAclId": "network-acl",
     "NetworkInterfaceId": "network-interface",
     "ResourceId": "",
     "SecurityGroupId": "security-group",
@@ -293,6 +294,7 @@ EC2_RESOURCES = {
     "VpcId": "vpc",
 }
 EC2_PREFIXES = {
+    "acl": "network-acl",
     "eni": "network-interface",
     "i": "instance",
     "sg": "security-group",

@@ -25,8 +25,10 @@ module            what it replaces or reads
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
+``network_acl``   ``NetworkAcl.get_filter_value``
 ``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
+``wafv2``         ``FakeIPSet``, ``FakeRule`` and ``FakeWebACL``, whose fields it sets
 ``wire``          moto's request routers and error serialisers
 ================  ================================================================================
 """
@@ -52,16 +54,19 @@ from tests.emulator.shapes import find_reply_errors, find_request_error
 MOTO_VERSION = "5.2.5"
 
 RESPONSES = {
+    "athena": ("moto.athena", "AthenaResponse"),
+    "cloudfront": ("moto.cloudfront", "CloudFrontResponse"),
     "cloudtrail": ("moto.cloudtrail", "CloudTrailResponse"),
     "ec2": ("moto.ec2", "EC2Response"),
     "events": ("moto.events", "EventsHandler"),
     "guardduty": ("moto.guardduty", "GuardDutyResponse"),
     "inspector2": ("moto.inspector2", "Inspector2Response"),
     "ssm": ("moto.ssm", "SimpleSystemManagerResponse"),
+    "wafv2": ("moto.wafv2", "WAFV2Response"),
 }
 
 # What the service answers when a request breaks a limit of its model.
-INVALID_REQUEST = {"guardduty": "BadRequestException"}
+INVALID_REQUEST = {"guardduty": "BadRequestException", "wafv2": "WAFInvalidParameterException"}
 
 T = TypeVar("T")
 Handler = Callable[..., Any]

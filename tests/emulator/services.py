@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.emulator import (
     apigateway,
+    athena,
+    cloudfront,
     cloudtrail,
     ec2,
     events,
@@ -11,18 +13,23 @@ from tests.emulator import (
     identity,
     inspector2,
     lambdas,
+    network_acl,
     s3,
     ssm,
+    wafv2,
 )
 
 
 def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
-    Importing ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
+    Importing ``athena``, ``cloudfront``, ``cloudtrail``, ``inspector2``, ``network_acl``, ``ssm``,
+    ``guardduty`` and ``wafv2`` registers their operations.
     """
     for module in (
         identity,
+        athena,
+        cloudfront,
         cloudtrail,
         ec2,
         inspector2,
@@ -32,5 +39,7 @@ def install() -> None:
         guardduty,
         apigateway,
         s3,
+        network_acl,
+        wafv2,
     ):
         getattr(module, "install", lambda: None)()

@@ -1,13 +1,12 @@
-"""The report as one HTML file: no script, nothing to load, safe with hostile text.
+"""The report as one HTML file: nothing to load, safe with hostile text.
 
 Every value is escaped by Jinja, control characters are replaced, and a content security policy
-allows nothing but the page's own style sheet, by its hash.
+allows nothing but the page's own style sheet and, where there is a chart, its scripts, by their
+hashes.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,8 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.environment import TemplateStream
 from markupsafe import Markup
 
+from c7n_secops_tools.report.charts import Style, content_security_policy, drawing, library
 from c7n_secops_tools.report.evidence import RANKED
 from c7n_secops_tools.report.text import NOT_SAID, clean
 from c7n_secops_tools.report.totals import COLUMN, ROWS, TOP, Line, Report, label, subject
@@ -66,14 +67,15 @@ class Segment(NamedTuple):
 
 def write(report: Report, path: Path) -> None:
     """Write the page; a reader never sees half of it. Raises OSError where it cannot."""
-    style = (files(__package__) / "templates" / "page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    sheet = style()
+    scripts = [library(), drawing()] if report.traffic else []
     stream = (
-        _environment()
+        environment(__package__)
         .get_template("page.html.j2")
         .stream(
-            style=Markup(style),  # noqa: S704  (our own file; </style> does not occur in it)
-            digest=digest,
+            policy=content_security_policy([sheet, *scripts]),
+            style=sheet,
+            scripts=scripts,
             report=report,
             segments=_segments(report),
             changes=_changes(report),
@@ -88,6 +90,11 @@ def write(report: Report, path: Path) -> None:
             shown=SHOWN,
         )
     )
+    save(stream, path)
+
+
+def save(stream: TemplateStream, path: Path) -> None:
+    """Write a rendered page as a whole or not at all. Raises OSError where it cannot."""
     stream.enable_buffering(64)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.part")
@@ -99,17 +106,23 @@ def write(report: Report, path: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__),
+def style() -> Style:
+    """The style sheet of our pages."""
+    return Style((files(__package__) / "templates" / "page.css").read_text(encoding="utf-8"))
+
+
+def environment(package: str) -> Environment:
+    """How our pages are rendered, from the templates of a package."""
+    made = Environment(
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters.update(account=label, time=_time, duration=_duration, size=_size)
-    return environment
+    made.filters.update(account=label, time=_time, duration=_duration, size=_size)
+    return made
 
 
 def _shown(value: Any) -> Any:

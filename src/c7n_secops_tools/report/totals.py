@@ -14,12 +14,16 @@ from typing import Any
 
 from c7n_secops_tools.report import evidence
 from c7n_secops_tools.report.evidence import RANKED, Finding
+from c7n_secops_tools.report.traffic import Traffic
 from c7n_secops_tools.report.tree import Row, Run, UnreadableError, find
 
 ROWS = 500
 """How many matched resources a report shows, the gravest."""
 TOP = 5
 """How many findings it shows for each."""
+
+CHARTS = 20
+"""How many resources' traffic a report draws, those with the most requests of offenders."""
 
 COLUMN = {
     "sent": "changed",
@@ -29,6 +33,9 @@ COLUMN = {
     "captured": "changed",
     "contained": "changed",
     "released": "changed",
+    "blocked": "changed",
+    "counted": "changed",
+    "expired": "changed",
     "partial": "failed",
     "skipped": "skipped",
     "failed": "failed",
@@ -100,12 +107,13 @@ class Report:
 
     ``lines`` has one a run in the order of the tree, ``severities`` the findings, each counted
     once however many policies matched it, ``gravest`` the resources to show, ``matched`` how many
-    resources there are in all.
+    resources there are in all, ``traffic`` the resources whose requests are drawn.
     """
 
     def __init__(self, folders: Iterable[Path]):
         self.lines: list[Line] = []
         self.severities: Counter[str] = Counter()
+        self.traffic: list[Traffic] = []
         self._resources: dict[tuple[str, str, str], Resource] = {}
         self._seen: set[int] = set()
         self._findings: set[int] = set()
@@ -138,6 +146,9 @@ class Report:
 
     def _line(self, run: Run) -> Line:
         line = Line(run)
+        self.traffic = sorted([*self.traffic, *run.traffic()], key=lambda each: -each.of_offenders)[
+            :CHARTS
+        ]
         matched = run.resources()
         if matched is not None:
             line.matched = len(matched)

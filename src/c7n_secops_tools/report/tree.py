@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from c7n_secops import outcomes
+from c7n_secops_tools.report import traffic
 
 Row: TypeAlias = dict[str, Any]
 
@@ -196,6 +197,14 @@ class Run:
         began = self.started.replace(microsecond=0).isoformat() if self.started else ""
         rows = self._rows(outcomes.FILE) or []
         return [row for row in rows if str(row.get("at", began)) >= began]
+
+    def traffic(self) -> list[traffic.Traffic]:
+        """The requests a minute that ``http-flood`` wrote, one a resource."""
+        rows = self._rows(traffic.FILE) or []
+        read = [traffic.Traffic.read(row) for row in rows]
+        if None in read:
+            self._unreadable(self.files[traffic.FILE], "does not hold minutes and offenders")
+        return [each for each in read if each is not None and each.minutes]
 
     def results(self) -> Iterator[tuple[str, list[Row] | None]]:
         """Per action with an output file: its name, and one result a resource.

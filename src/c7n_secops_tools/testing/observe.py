@@ -23,6 +23,9 @@ SPECIAL = {
 }
 """Operations whose IAM action has another name (Service Authorization Reference)."""
 
+BY_METHOD = frozenset({"apigateway"})
+"""Services whose IAM actions are the methods of HTTP."""
+
 WITHOUT_PERMISSION = frozenset({"sts:GetCallerIdentity"})
 
 
@@ -79,6 +82,7 @@ class Observer:
         return watched
 
     def _called(self, model: Any, **_: Any) -> None:
-        name = f"{model.service_model.signing_name}:{model.name}"
+        service = model.service_model.signing_name
+        name = f"{service}:{model.http['method'] if service in BY_METHOD else model.name}"
         element = self._running[-1] if self._running else None
         self.calls.append(Call(element, SPECIAL.get(name, name)))
