@@ -190,7 +190,7 @@ def _why(record: Row) -> tuple[str, str, str]:
 
 def subject(result: Row) -> str:
     """The id of the resource that a result or a record is of."""
-    keys = ("InstanceId", "resource", "id")
+    keys = ("InstanceId", "AccountId", "resource", "id")
     return next((str(result[key]) for key in keys if result.get(key)), "id unknown")
 
 
