@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from c7n.actions import Action
 from c7n.exceptions import PolicyExecutionError
 
+from c7n_secops.aws.calls import FAILURES, failure
 from c7n_secops.element import SecOpsElement
 
 Row = dict[str, Any]
@@ -73,6 +74,15 @@ class AccountAction(AccountElement, Action):
         self.not_evaluated([{"account_id": account} for account in named], code, reason)
         for account in named:
             self.result(account, "not-evaluated", code, reason)
+
+    def attempt(self, account: str, code: str, reason: str, call: Callable[[], Any]) -> None:
+        """Make one change, and record the account as changed, or as failed with AWS's words."""
+        try:
+            call()
+        except FAILURES as error:
+            self.result(account, "failed", *failure(error))
+        else:
+            self.result(account, "changed", code, reason)
 
     def answer(self) -> Row:
         """What the action returns, in the order of the results."""
