@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 from c7n.actions import Action
 from c7n.exceptions import PolicyExecutionError
@@ -29,6 +29,13 @@ class AccountElement(SecOpsElement):
     """An element on ``aws.account``: one account in one region, which is where the policy runs."""
 
     packages = ("c7n_secops_membership",)
+    documented: ClassVar[Mapping[str, str]] = {}
+    """What stands for ``{name}`` in the docstring."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, text in cls.documented.items():
+            cls.__doc__ = (cls.__doc__ or "").replace(f"{{{name}}}", text)
 
     @property
     def account(self) -> str:
