@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ class MembersElement(AccountElement):
             raise self.invalid(f"cannot read {files[0]} in Lambda; use organization: true")
         elsewhere = ACCOUNT_ID.fullmatch(self.account) and self.account != self.administrator
         if all(Path(file).is_file() for file in files) and not elsewhere:
-            self.file_members()
+            _ = self.file_members
         return self
 
     @property
@@ -94,6 +95,7 @@ class MembersElement(AccountElement):
         """The account that the members belong to."""
         return str(self.data["administrator"])
 
+    @cached_property
     def file_members(self) -> dict[str, Member]:
         """The members that files name; a mistake in them is a PolicyValidationError."""
         try:
@@ -105,7 +107,7 @@ class MembersElement(AccountElement):
 
     def members(self) -> dict[str, Member]:
         """All that should be members, by account. Raises RefusedError; files are read first."""
-        members = self.file_members()
+        members = self.file_members
         if self.data.get("members", {}).get("organization"):
             try:
                 return with_organization(self, members, self.administrator, self.most)
@@ -246,7 +248,7 @@ def _of_accounts_file(path: str, tags: frozenset[str]) -> Iterator[Member]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
-        raise MembersError(f"{where}: is not YAML: {error}") from error
+        raise MembersError(f"{where}: is not YAML: {getattr(error, 'problem', error)}") from error
     if not entries:
         raise MembersError(f"{path}: has no list named accounts; see c7n-org's documentation")
     for line, entry in entries:

@@ -21,7 +21,7 @@ module            what it replaces or reads
                   ``_render_request_template_v1``
 ``events``        ``EventBus.physical_resource_id``, ``Rule.send_to_targets``,
                   ``EventsHandler.put_events``
-``guardduty``     ``GuardDutyBackend.create_detector``
+``guardduty``     reads and fills ``GuardDutyBackend.detectors``
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``

@@ -7,7 +7,7 @@ from tests.emulator import (
     cloudtrail,
     ec2,
     events,
-    guardduty,
+    guardduty_members,
     identity,
     inspector2,
     lambdas,
@@ -19,7 +19,8 @@ from tests.emulator import (
 def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
-    Importing ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
+    Importing ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty_members`` registers their
+    operations.
     """
     for module in (
         identity,
@@ -29,7 +30,7 @@ def install() -> None:
         ssm,
         lambdas,
         events,
-        guardduty,
+        guardduty_members,
         apigateway,
         s3,
     ):
