@@ -19,12 +19,12 @@ SETTINGS = ("ALL", "NEW", "NONE")
 class GuardDutyOrganization(StepsAction):
     """Registers the delegated administrator, and lets it enable GuardDuty in all its accounts.
 
-    In the organisation's management account it registers ``administrator``; an administrator that
-    is registered already is never replaced. In the administrator's account it sets
-    ``auto-enable`` (for ALL accounts, only NEW ones or NONE) and the same of each of ``features``
-    and ``runtime-agents``; what these do not name stays as it is. In other accounts it does
-    nothing, so that one policy serves the whole accounts.yml: once for the management account,
-    then for the administrator's.
+    In the account ``management`` of the organization it registers ``administrator``; one that is
+    registered already is never replaced. In the administrator's account it sets ``auto-enable``
+    (for ALL accounts, only NEW ones or NONE) and the same of each of ``features`` and
+    ``runtime-agents``; what these do not name stays as it is. In other accounts it does nothing, so
+    that one policy serves the whole accounts.yml: run it for the management account, then for the
+    administrator's.
 
     Returns one result: ``AccountId``, ``outcome`` (``changed``, ``skipped``, ``failed`` or
     ``not-evaluated``), ``code`` (Registered, Configured, AsWanted, OtherAdministrator, NoDetector,
@@ -39,6 +39,7 @@ class GuardDutyOrganization(StepsAction):
             resource: aws.account
             actions:
               - type: guardduty-organization
+                management: "444444444444"
                 administrator: "111111111111"
                 auto-enable: ALL
                 features: {S3_DATA_EVENTS: ALL, RUNTIME_MONITORING: NEW}
@@ -47,7 +48,8 @@ class GuardDutyOrganization(StepsAction):
 
     schema = type_schema(
         "guardduty-organization",
-        required=["administrator", "auto-enable"],
+        required=["management", "administrator", "auto-enable"],
+        management=ACCOUNT,
         administrator=ACCOUNT,
         features=guardduty.features_schema(guardduty.ORGANIZATION_FEATURES, SETTINGS),
         **{
@@ -62,20 +64,18 @@ class GuardDutyOrganization(StepsAction):
         "guardduty:ListOrganizationAdminAccounts",
         "guardduty:UpdateOrganizationConfiguration",
         "iam:CreateServiceLinkedRole",
-        "organizations:DescribeOrganization",
         "organizations:EnableAWSServiceAccess",
         "organizations:RegisterDelegatedAdministrator",
     )
 
     def intend(self, client: Any) -> Intent:
-        if self.value("administrator") == self.account:
-            return self.configuration(client)
-        organizations = calls.client(self, "organizations")
-        organization = calls.read(organizations.describe_organization)["Organization"]
-        if organization["MasterAccountId"] == self.account:
-            return self.registration(client)
-        reason = "neither the management account nor the administrator's"
-        return Intent((), "NotConcerned", reason)
+        if self.value("management") == self.account:
+            registration = self.registration(client)
+            if registration.code != "AsWanted" or self.value("administrator") != self.account:
+                return registration
+        elif self.value("administrator") != self.account:
+            return Intent((), "NotConcerned", "neither the management nor the administrator's")
+        return self.configuration(client)
 
     def registration(self, client: Any) -> Intent:
         """What the management account does."""

@@ -27,7 +27,8 @@ class GuardDutyMember(MembersElement, Filter):
     ``status`` is GuardDuty's, or ``absent`` (a member that should be there and is not; seen from
     its own side, an account without administrator), ``other-administrator``, ``no-detector``
     (GuardDuty is off in the region) or ``unknown`` (a status that is not listed here).
-    ``invited-age`` is the age of an invitation that is still open.
+    ``invited-age`` is how old an invitation must be that is still open (Invited or
+    EmailVerificationInProgress); other statuses have none. Without ``status`` it finds only those.
 
     {members} Without ``members`` none is ever absent.
 

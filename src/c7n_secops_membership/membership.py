@@ -71,14 +71,18 @@ def _row(account: str, administrator: str | None, status: str, **more: str | Non
 
 
 def meets(row: Row, conditions: Row) -> bool:
-    """Whether a row meets the ``status`` and the ``invited-age`` of a filter, as far as given."""
+    """Whether a row meets the ``status`` and the ``invited-age`` of a filter, as far as given.
+
+    An age is a condition on open invitations only, and without ``status`` nothing else is wanted.
+    """
+    age = conditions.get("invited-age")
     status = row["Status"] if row["Status"] in guardduty.STATES else guardduty.UNKNOWN
-    if status not in conditions.get("status", (status,)):
+    if status not in conditions.get("status", OPEN if age else (status,)):
         return False
-    if "invited-age" not in conditions:
+    if not age or status not in OPEN:
         return True
-    invited = row.get("InvitedAt") if status in OPEN else None
-    return parse_date(invited) is not None and is_of_age(str(invited), conditions["invited-age"])
+    invited = parse_date(row.get("InvitedAt"))
+    return invited is not None and is_of_age(invited, age)
 
 
 def accounts_in(event: Any) -> list[str]:
