@@ -6,25 +6,25 @@ from typing import Any
 
 from c7n.utils import type_schema
 
+from c7n_secops_membership import members
 from c7n_secops_membership.accounts import ACCOUNT
 from c7n_secops_membership.inspector import SCAN_LIST, EnableAction
-from c7n_secops_membership.members import DOC, SCHEMA
 
 RESOURCES = ("aws.account",)
 
 
 class InspectorEnable(EnableAction):
-    __doc__ = f"""Switches Amazon Inspector's scans on, where they are off.
+    """Switches Amazon Inspector's scans on, where they are off.
 
     ``scan`` lists them (EC2, ECR and LAMBDA unless set; LAMBDA_CODE needs LAMBDA). Without
     ``members`` it acts on the account that the policy runs in. With ``members`` it acts on them
     from the delegated ``administrator``, which Inspector must know them as members of, with one
     call for 100 accounts that lack the same scans; in any other account it does nothing.
 
-    {DOC}
+    {members}
 
     A scan that is being switched off, or suspended, is reported and left. Returns
-    ``{{"results": [...], "counts": {{outcome: number}}}}``, with one result for each account:
+    ``{"results": [...], "counts": {outcome: number}}``, with one result for each account:
     ``AccountId``, ``outcome`` (``changed``, ``skipped``, ``failed`` or ``not-evaluated``),
     ``code``, ``reason`` and ``scans``. Running it again changes nothing.
 
@@ -40,7 +40,10 @@ class InspectorEnable(EnableAction):
                 scan: [EC2, ECR, LAMBDA, LAMBDA_CODE]
     """
 
-    schema = type_schema("inspector-enable", scan=SCAN_LIST, administrator=ACCOUNT, members=SCHEMA)
+    documented = {"members": members.DOC}
+    schema = type_schema(
+        "inspector-enable", scan=SCAN_LIST, administrator=ACCOUNT, members=members.SCHEMA
+    )
     permissions = (
         "iam:CreateServiceLinkedRole",
         "inspector2:BatchGetAccountStatus",

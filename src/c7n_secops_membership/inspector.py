@@ -43,7 +43,7 @@ STATUSES = (
 )
 """How a member stands to its delegated administrator."""
 
-ABSENT = "ABSENT"
+ABSENT = "absent"
 """Our word for an account that should be a member and is in no list."""
 
 ACCOUNTS_A_CALL = 100
@@ -151,7 +151,9 @@ class InspectorAction(MembersElement, AccountAction):
             return inspector, {} if self.is_elsewhere else self.todo(inspector)
         except RefusedError as refused:
             self.refused([self.account], refused.code, str(refused))
-            return inspector, {}
+        except FAILURES as error:
+            self.result(self.account, "failed", *failure(error))
+        return inspector, {}
 
 
 class EnableAction(InspectorAction):
@@ -170,7 +172,7 @@ class EnableAction(InspectorAction):
         return [scan for scan in SCANS if scan in wanted]
 
     def todo(self, inspector: Any) -> dict[str, Any]:
-        accounts = list(self.members()) if "members" in self.data else [self.account]
+        accounts = [*self.members()] if "members" in self.data else [self.account]
         answer = states(inspector, accounts)
         missing = {}
         for account in accounts:

@@ -38,7 +38,7 @@ from tests.emulator.kit import (
     state,
     without_none,
 )
-from tests.emulator.organizations import Organization, organization_of
+from tests.emulator.organizations import Organization, delegate, organization_of
 from tests.emulator.shapes import find_reply_errors
 
 SERVICE = "inspector2"
@@ -266,6 +266,7 @@ def enable_delegated_admin_account(
             f"Account {delegatedAdminAccountId} is not in the organization.",
         )
     delegated["accountId"] = delegatedAdminAccountId
+    delegate(organization, delegatedAdminAccountId, SERVICE)
     return {"delegatedAdminAccountId": delegatedAdminAccountId}
 
 

@@ -25,6 +25,7 @@ module            what it replaces or reads
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
+``organizations`` ``FakeAccount``, ``organizations_backends.master_accounts``
 ``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
 ``wire``          moto's request routers and error serialisers
@@ -57,6 +58,7 @@ RESPONSES = {
     "events": ("moto.events", "EventsHandler"),
     "guardduty": ("moto.guardduty", "GuardDutyResponse"),
     "inspector2": ("moto.inspector2", "Inspector2Response"),
+    "organizations": ("moto.organizations", "OrganizationsResponse"),
     "ssm": ("moto.ssm", "SimpleSystemManagerResponse"),
 }
 

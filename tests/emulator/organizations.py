@@ -1,4 +1,10 @@
-"""AWS Organizations: organizations of accounts whose ids a test chooses, and who is in whose."""
+"""AWS Organizations: organizations of accounts whose ids a test chooses, and who is in whose.
+
+State of the management account: ``delegates`` (services by the account that administers them).
+"""
+
+# Parameters are named as AWS names them.
+# ruff: noqa: N803
 
 from __future__ import annotations
 
@@ -6,6 +12,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from moto.organizations.models import FakeAccount, organizations_backends
+
+from tests.emulator.kit import Context, fail, operation, page, state, without_none
+
+SERVICE = "organizations"
 
 
 class Organization(NamedTuple):
@@ -38,3 +48,29 @@ def organization_of(account: str) -> Organization | None:
         if backend.org is not None and account in ids:
             return Organization(owner, ids)
     return None
+
+
+def delegates(organization: Organization) -> dict[str, set[str]]:
+    """Which accounts administer which services for an organization."""
+    found: dict[str, set[str]] = state(SERVICE, organization.management, "aws", "delegates")
+    return found
+
+
+def delegate(organization: Organization, account: str, service: str) -> None:
+    """Makes an account the delegated administrator of a service."""
+    delegates(organization).setdefault(account, set()).add(service)
+
+
+@operation(SERVICE, "ListAccounts")
+def list_accounts(context: Context, MaxResults: int = 20, NextToken: str = "") -> dict[str, Any]:
+    """Only the management account and delegated administrators may list, which moto forgets."""
+    organization = organization_of(context.account)
+    if organization is None:
+        fail(
+            "AWSOrganizationsNotInUseException", "Your account is in no organization."
+        )
+    if context.account not in (organization.management, *delegates(organization)):
+        fail("AccessDeniedException", "You don't have permissions to access this resource.")
+    accounts = organizations_backends[organization.management]["aws"].accounts
+    shown, token = page(accounts, NextToken, MaxResults, code="InvalidInputException")
+    return without_none(Accounts=[account.describe() for account in shown], NextToken=token)
