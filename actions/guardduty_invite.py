@@ -28,12 +28,13 @@ class GuardDutyInvite(MembersElement, AccountAction):
     One whose e-mail address failed AWS's verification is deleted and created again when the address
     was corrected. A status that is not known is reported and left alone, and where AWS refuses one
     member, the others are still invited. ``message`` is for the invitation;
-    ``email-notification: true`` also sends it by e-mail. Accounts that AWS Organizations joins
-    need no invitation: use ``guardduty-organization``.
+    ``email-notification: true`` also sends it by e-mail. Where the administrator is the delegated
+    one of an organization, the organization's accounts become members without an invitation
+    (``changed``); ``guardduty-organization`` does that for all of them at once.
 
-    Returns one result for each member: ``AccountId``, ``outcome`` (``invited``, ``skipped``,
-    ``failed`` or ``not-evaluated``), ``code`` (its status before, ``absent`` or ``unknown``, or
-    AWS's error) and ``reason``.
+    Returns one result for each member: ``AccountId``, ``outcome`` (``invited``, ``changed``,
+    ``skipped``, ``failed`` or ``not-evaluated``), ``code`` (its status before, ``absent``,
+    ``no-detector`` or ``unknown``; Unprocessed or AWS's error) and ``reason``.
 
     :example:
 
@@ -67,6 +68,7 @@ class GuardDutyInvite(MembersElement, AccountAction):
     permissions = (
         "guardduty:CreateMembers",
         "guardduty:DeleteMembers",
+        "guardduty:GetMembers",
         "guardduty:InviteMembers",
         "guardduty:ListDetectors",
         "guardduty:ListMembers",
@@ -105,10 +107,13 @@ class GuardDutyInvite(MembersElement, AccountAction):
         except calls.FAILURES as error:
             self.result(self.account, "failed", *calls.failure(error))
             return self.answer()
-        failed = Sender(client, detector, wanted, self.data).send(needs) if detector else {}
+        sender = Sender(client, detector or "", wanted, self.data)
+        failed = sender.send(needs)
         for account, need in needs.items():
             if account in failed:
                 self.result(account, "failed", *failed[account])
+            elif account in sender.joined:
+                self.result(account, "changed", "Enabled", "AWS Organizations needs no invitation")
             elif need.calls:
                 self.result(account, "invited", need.code)
             else:

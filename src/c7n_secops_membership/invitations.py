@@ -23,6 +23,10 @@ REASONS = {
 """Why nothing is done about a member of each status."""
 
 
+UNPROCESSED = "Unprocessed"
+"""The code of an account that AWS left out of a call, and said why."""
+
+
 class Need(NamedTuple):
     """The calls that a member needs, in order, or why it needs none."""
 
@@ -75,17 +79,22 @@ def _call(call: Callable[[list[str]], Row], batch: list[str]) -> Failed:
         half = len(batch) // 2
         return {**_call(call, batch[:half]), **_call(call, batch[half:])}
     return {
-        row["AccountId"]: ("Unprocessed", row["Result"]) for row in answer["UnprocessedAccounts"]
+        row["AccountId"]: (UNPROCESSED, row["Result"]) for row in answer["UnprocessedAccounts"]
     }
 
 
 class Sender:
-    """Makes the calls of :class:`Need` for one detector."""
+    """Makes the calls of :class:`Need` for one detector.
+
+    ``joined`` are the accounts that became members without an invitation: the accounts of an
+    organization do, as soon as its delegated administrator creates them.
+    """
 
     def __init__(self, client: Any, detector: str, members: dict[str, Member], options: Row):
         self.client, self.detector, self.members = client, detector, members
         self.message: str | None = options.get("message")
         self.email: bool = options.get("email-notification", False)
+        self.joined: set[str] = set()
 
     def send(self, needs: dict[str, Need]) -> Failed:
         """Make all calls, one kind after the other; who failed in one is left out of the next."""
@@ -96,8 +105,23 @@ class Sender:
                 for account, need in needs.items()
                 if name in need.calls and account not in failed
             ]
-            failed.update(in_batches(getattr(self, f"_{name}"), accounts))
+            new = in_batches(getattr(self, f"_{name}"), accounts)
+            if name == "invite_members":
+                self.joined = self._enabled([a for a, why in new.items() if why[0] == UNPROCESSED])
+            failed.update({a: why for a, why in new.items() if a not in self.joined})
         return failed
+
+    def _enabled(self, accounts: list[str]) -> set[str]:
+        found: set[str] = set()
+
+        def ask(batch: list[str]) -> Row:
+            answer: Row = self.client.get_members(DetectorId=self.detector, AccountIds=batch)
+            rows = answer["Members"]
+            found.update(r["AccountId"] for r in rows if r["RelationshipStatus"] == "Enabled")
+            return answer
+
+        in_batches(ask, accounts)
+        return found
 
     def _delete_members(self, accounts: list[str]) -> Row:
         answer: Row = self.client.delete_members(DetectorId=self.detector, AccountIds=accounts)

@@ -22,7 +22,7 @@ from moto.s3.models import s3_backends
 
 from tests.emulator.guardduty import BAD, SERVICE, check_detector, merged, switch_on, timestamp
 from tests.emulator.kit import Context, fail, fingerprint, operation, page, state, without_none
-from tests.emulator.organizations import Organization, organization_of
+from tests.emulator.organizations import Organization, delegate, organization_of
 
 MOST_BY_INVITATION = 5000
 ASSOCIATED = ("Enabled", "Disabled")
@@ -102,6 +102,8 @@ def create_members(context: Context, DetectorId: str, AccountDetails: list[dict[
             why = "the given account ID is already a member of the current account"
         elif len(members) >= MOST_BY_INVITATION and account not in members:
             why = "the limit of member accounts is reached"
+        elif is_manager_without_detector(context, organization, account):
+            why = "GuardDuty is not enabled in the management account"
         else:
             why = ""
         if why:
@@ -316,6 +318,14 @@ def administered(context: Context) -> Organization | None:
     return organization if delegated == context.account else None
 
 
+def is_manager_without_detector(
+    context: Context, organization: Organization | None, account: str
+) -> bool:
+    """Whether this is the one account of an organization that has to enable GuardDuty itself."""
+    manages = organization is not None and organization.management == account
+    return manages and not context.backend(account=account).detectors
+
+
 @operation(SERVICE, "EnableOrganizationAdminAccount")
 def enable_organization_admin_account(context: Context, AdminAccountId: str) -> None:
     organization = managed(context)
@@ -325,6 +335,7 @@ def enable_organization_admin_account(context: Context, AdminAccountId: str) -> 
     if delegated:
         fail(BAD, "The request failed because an administrator account is already enabled.")
     delegated.update(AdminAccountId=AdminAccountId, AdminStatus="ENABLED")
+    delegate(organization, AdminAccountId, "guardduty.amazonaws.com")
     switch_on(context, AdminAccountId)
 
 
@@ -365,7 +376,8 @@ def update_organization_configuration(
     )
     if AutoEnableOrganizationMembers == "ALL":
         for account in organization.accounts:
-            if account != context.account:
+            manager = is_manager_without_detector(context, organization, account)
+            if account != context.account and not manager:
                 join(context, context.account, account, {})
 
 
