@@ -254,7 +254,7 @@ def _of_accounts_file(path: str, tags: frozenset[str]) -> Iterator[Member]:
     for line, entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("tags", []), list):
             raise MembersError(f"{path}:{line}: is no account with account_id and a list of tags")
-        if tags <= set(entry.get("tags", ())):
+        if tags <= {tag for tag in entry.get("tags", ()) if isinstance(tag, str)}:
             yield _member(
                 entry.get("account_id"),
                 entry.get("email", ""),
