@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from c7n_secops_tools.membership.facts import Memberships
 from c7n_secops_tools.report import evidence
 from c7n_secops_tools.report.evidence import RANKED, Finding
 from c7n_secops_tools.report.tree import Row, Run, UnreadableError, find
@@ -100,12 +101,13 @@ class Report:
 
     ``lines`` has one a run in the order of the tree, ``severities`` the findings, each counted
     once however many policies matched it, ``gravest`` the resources to show, ``matched`` how many
-    resources there are in all.
+    resources there are in all, ``memberships`` the accounts and regions that are watched over.
     """
 
     def __init__(self, folders: Iterable[Path]):
         self.lines: list[Line] = []
         self.severities: Counter[str] = Counter()
+        self.memberships = Memberships()
         self._resources: dict[tuple[str, str, str], Resource] = {}
         self._seen: set[int] = set()
         self._findings: set[int] = set()
@@ -159,9 +161,11 @@ class Report:
         silent = len(run.actions) > sum(results is not None for _, results in counted)
         if line.matched and silent and not run.dry and not outcomes:
             line.changed = None
-        for record in run.not_evaluated():
+        records = run.not_evaluated()
+        for record in records:
             unsaid.add(str(record.get("resource")))
             line.reasons[_why(record)] += 1
+        self.memberships.take(run, matched, records)
         line.not_evaluated = len(unsaid)
         return line
 
