@@ -8,12 +8,13 @@ from c7n.utils import type_schema
 
 from c7n_secops_membership import guardduty
 from c7n_secops_membership.accounts import ACCOUNT
-from c7n_secops_membership.steps import MADE, Intent, Step, StepsAction
+from c7n_secops_membership.guardduty import FeaturesAction
+from c7n_secops_membership.steps import MADE, Intent, Step
 
 RESOURCES = ("aws.account",)
 
 
-class GuardDutyAccept(StepsAction):
+class GuardDutyAccept(FeaturesAction):
     """Accepts the invitation of one administrator, and of no other, in the member's account.
 
     The account's detector is created or enabled first, invited or not. An invitation of anybody but

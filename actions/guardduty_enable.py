@@ -7,12 +7,13 @@ from typing import Any
 from c7n.utils import type_schema
 
 from c7n_secops_membership import guardduty
-from c7n_secops_membership.steps import Intent, StepsAction
+from c7n_secops_membership.guardduty import FeaturesAction
+from c7n_secops_membership.steps import Intent
 
 RESOURCES = ("aws.account",)
 
 
-class GuardDutyEnable(StepsAction):
+class GuardDutyEnable(FeaturesAction):
     """Switches GuardDuty on in the account and region, with the features that are named.
 
     A region has at most one detector. It is read first: created where there is none, enabled where

@@ -12,6 +12,8 @@ from c7n_secops_membership.steps import Intent, Step, StepsAction
 
 RESOURCES = ("aws.account",)
 
+WORKING = ("PUBLISHING", "PENDING_VERIFICATION")
+
 
 class GuardDutyExport(StepsAction):
     """Exports the findings of the account's detector to a bucket, encrypted with a KMS key.
@@ -19,9 +21,8 @@ class GuardDutyExport(StepsAction):
     In the administrator's account these are the findings of all members. ``bucket`` is the ARN of
     the bucket, with a prefix if wanted, and ``kms-key`` the ARN of a key that GuardDuty may use;
     the policies of both must admit GuardDuty, and the key is in the region of the bucket. A region
-    has one destination: it is read, and created or changed only where it differs. A destination
-    that GuardDuty cannot publish to is reported with its status, and asked again only after a
-    change.
+    has one destination: it is read, and created or changed only where it differs. One that
+    GuardDuty cannot publish to is a failure, with its status.
 
     Returns one result: ``AccountId``, ``outcome`` (``changed``, ``skipped``, ``failed`` or
     ``not-evaluated``), ``code`` (Created, Updated, NoDetector, the status of an unchanged
@@ -70,4 +71,7 @@ class GuardDutyExport(StepsAction):
         if now["DestinationProperties"] != wanted:
             arguments = {**where, "DestinationProperties": wanted}
             return Intent((Step("update_publishing_destination", arguments),), "Updated")
-        return Intent((), now["Status"])
+        if now["Status"] in WORKING:
+            return Intent((), now["Status"])
+        reason = "GuardDuty cannot publish; correct the policies of the bucket and the key"
+        return Intent((), now["Status"], reason, outcome="failed")

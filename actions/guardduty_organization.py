@@ -9,14 +9,15 @@ from c7n.utils import type_schema
 from c7n_secops.aws import calls
 from c7n_secops_membership import guardduty
 from c7n_secops_membership.accounts import ACCOUNT
-from c7n_secops_membership.steps import Intent, Step, StepsAction
+from c7n_secops_membership.guardduty import FeaturesAction
+from c7n_secops_membership.steps import Intent, Step
 
 RESOURCES = ("aws.account",)
 
 SETTINGS = ("ALL", "NEW", "NONE")
 
 
-class GuardDutyOrganization(StepsAction):
+class GuardDutyOrganization(FeaturesAction):
     """Registers the delegated administrator, and lets it enable GuardDuty in all its accounts.
 
     In the account ``management`` of the organization it registers ``administrator``; one that is

@@ -19,6 +19,8 @@ STRANGER = "999999999999"
 VARIABLES = {
     "security_account": ADMIN,
     "management_account": STRANGER,
+    "security_bus": f"arn:aws:events:{REGION}:{ADMIN}:event-bus/security",
+    "alert_topic": f"arn:aws:sns:{REGION}:{ADMIN}:c7n-secops-alerts",
     "security_contact": "security@example.com",
     "findings_bucket": "arn:aws:s3:::acme-findings/guardduty",
     "findings_key": "arn:aws:kms:us-east-1:111111111111:key/0f6b5c1e-0000-4000-8000-000000000000",

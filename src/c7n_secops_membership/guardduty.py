@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from c7n_secops.aws import calls
-from c7n_secops_membership.steps import Step
+from c7n_secops_membership.steps import Step, StepsAction
 
 Row = dict[str, Any]
 
@@ -47,7 +47,7 @@ ORGANIZATION_FEATURES = (
 )
 FEATURES = (*ORGANIZATION_FEATURES, "AI_ANALYST")
 AGENTS = ("EKS_ADDON_MANAGEMENT", "ECS_FARGATE_AGENT_MANAGEMENT", "EC2_AGENT_MANAGEMENT")
-RUNTIME = "RUNTIME_MONITORING"
+RUNTIME, EKS_RUNTIME = "RUNTIME_MONITORING", "EKS_RUNTIME_MONITORING"
 FREQUENCIES = ("FIFTEEN_MINUTES", "ONE_HOUR", "SIX_HOURS")
 
 
@@ -117,18 +117,13 @@ def administrator(client: Any, detector: str) -> Row:
 def configuration(
     features: Mapping[str, str], agents: Mapping[str, str], setting: str = "Status"
 ) -> list[Row]:
-    """The features as GuardDuty takes them; the name of ``setting`` differs between operations.
-
-    Agents belong to runtime monitoring, which they switch on unless ``features`` says otherwise.
-    """
+    """The features as GuardDuty takes them; the name of ``setting`` differs between operations."""
     rows: list[Row] = [{"Name": name, setting: value} for name, value in features.items()]
-    if agents:
-        if RUNTIME not in features:
-            rows.append({"Name": RUNTIME, setting: next(iter(agents.values()))})
-        (runtime,) = (row for row in rows if row["Name"] == RUNTIME)
-        runtime["AdditionalConfiguration"] = [
-            {"Name": name, setting: value} for name, value in agents.items()
-        ]
+    for row in rows:
+        if row["Name"] == RUNTIME and agents:
+            row["AdditionalConfiguration"] = [
+                {"Name": name, setting: value} for name, value in agents.items()
+            ]
     return rows
 
 
@@ -145,6 +140,19 @@ def differing(wanted: list[Row], there: Iterable[Row], setting: str = "Status") 
         )
 
     return [row for row in wanted if not is_set(row)]
+
+
+class FeaturesAction(StepsAction):
+    """An action with the keys ``features`` and ``runtime-agents``."""
+
+    def validate(self) -> Any:
+        super().validate()
+        features = self.data.get("features", {})
+        if "runtime-agents" in self.data and RUNTIME not in features:
+            raise self.invalid(f"runtime-agents belong to {RUNTIME}; set it in features")
+        if {RUNTIME, EKS_RUNTIME} <= features.keys():
+            raise self.invalid(f"features cannot have both {RUNTIME} and {EKS_RUNTIME}; remove one")
+        return self
 
 
 class Detector(NamedTuple):

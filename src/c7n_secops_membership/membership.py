@@ -16,7 +16,7 @@ from c7n_secops_membership.members import Member
 OPEN = ("Invited", "EmailVerificationInProgress")
 """The statuses of an invitation that was neither accepted nor failed."""
 BY_MEMBER = ("DisassociateFromAdministratorAccount", "DisassociateFromMasterAccount")
-BY_ADMINISTRATOR = ("DisassociateMembers", "DeleteMembers")
+BY_ADMINISTRATOR = ("DisassociateMembers", "DeleteMembers", "StopMonitoringMembers")
 REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 
 

@@ -20,15 +20,15 @@ class Step(NamedTuple):
 
 
 class Intent(NamedTuple):
-    """What an action will do, and as what: ``outcome`` where it is done, ``code`` and ``reason``.
+    """What an action will do, and what its result says when that is done.
 
-    Without steps the outcome is ``skipped``.
+    The outcome is ``changed``, or ``skipped`` without steps, unless ``outcome`` says otherwise.
     """
 
     steps: tuple[Step, ...]
     code: str
     reason: str = ""
-    outcome: str = "changed"
+    outcome: str = ""
     more: Row = {}
 
 
@@ -69,7 +69,7 @@ class StepsAction(AccountAction):
             code, reason = calls.failure(error)
             self.result(self.account, "failed", code, reason, done=done or None)
         else:
-            outcome = intent.outcome if intent.steps else "skipped"
+            outcome = intent.outcome or ("changed" if intent.steps else "skipped")
             more = {"done": done or None, **intent.more}
             self.result(self.account, outcome, intent.code, intent.reason, **more)
         return self.answer()

@@ -31,6 +31,7 @@ RECORDED = {
         "DisassociateFromAdministratorAccount",
         "DisassociateFromMasterAccount",
         "DisassociateMembers",
+        "StopMonitoringMembers",
     ),
 }
 
