@@ -80,6 +80,10 @@ class GuardDutyMember(MembersElement, Filter):
     def validate(self) -> Any:
         super().validate()
         self.refuse_inside_not("status with the other states")
+        if self.data.get("from-event") and not self.manager.data.get("mode"):
+            raise self.invalid(
+                "from-event needs a mode with events; set mode, or remove from-event"
+            )
         return self
 
     def process(self, resources: list[Row], event: Any = None) -> list[Row]:
