@@ -78,9 +78,7 @@ def _call(call: Callable[[list[str]], Row], batch: list[str]) -> Failed:
             return dict.fromkeys(batch, (code, reason))
         half = len(batch) // 2
         return {**_call(call, batch[:half]), **_call(call, batch[half:])}
-    return {
-        row["AccountId"]: (UNPROCESSED, row["Result"]) for row in answer["UnprocessedAccounts"]
-    }
+    return {row["AccountId"]: (UNPROCESSED, row["Result"]) for row in answer["UnprocessedAccounts"]}
 
 
 class Sender:

@@ -30,6 +30,8 @@ COLUMN = {
     "captured": "changed",
     "contained": "changed",
     "released": "changed",
+    "invited": "changed",
+    "accepted": "changed",
     "partial": "failed",
     "skipped": "skipped",
     "failed": "failed",
