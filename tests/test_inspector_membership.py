@@ -134,7 +134,7 @@ def test_members_are_switched_on_in_one_call_and_the_others_are_named(emulator, 
 def test_elsewhere_than_in_the_administrator_members_are_left_alone(emulator, custodian):
     off(emulator, STAGING)
     run = custodian("inspector-enable-members", account=PRODUCTION, vars=VARS)
-    assert said(run, "inspector-enable") == {PRODUCTION: ("skipped", "NotTheAdministrator")}
+    assert said(run, "inspector-enable") == {PRODUCTION: ("skipped", "NotAdministrator")}
     assert emulator.calls("inspector2") == []
 
 

@@ -122,7 +122,7 @@ class InspectorAction(MembersElement, AccountAction):
         self.result(
             self.account,
             "skipped",
-            "NotTheAdministrator",
+            "NotAdministrator",
             f"{self.administrator} is the administrator; its members are its to change",
         )
         return True
