@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from c7n.exceptions import PolicyExecutionError
+from c7n.exceptions import PolicyExecutionError, PolicyValidationError
 
 from tests.guardduty_fleet import (
     ADMIN,
@@ -485,6 +485,12 @@ def test_a_member_sees_its_own_side(fleet: Fleet) -> None:
     fleet.client(ADMIN).stop_monitoring_members(DetectorId=fleet.detector(ADMIN), AccountIds=[ANNA])
     assert rows(fleet.run("guardduty-members-lost", ANNA)) == {ANNA: "Disabled"}
     assert rows(fleet.run("guardduty-members-lost")) == {ANNA: "Disabled"}
+
+
+def test_the_opposite_is_asked_by_status_and_not_by_not(fleet: Fleet) -> None:
+    data = {**finding(), "filters": [{"not": finding()["filters"]}]}
+    with pytest.raises(PolicyValidationError, match="cannot be inside not"):
+        fleet.run(data)
 
 
 @pytest.mark.parametrize("operation", ["ListDetectors", "ListMembers"])

@@ -93,7 +93,7 @@ def test_a_bad_line_of_csv_is_named_before_any_call(
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("accounts:\n  - name: [", 2, "is not YAML"),
+        ("accounts:\n  - name: ]\n", 2, "is not YAML"),
         ("accounts:\n  - name: !unknown x\n", 2, "is not YAML"),
         ("accounts:\n  - name: a\n    account_id: 222222222222\n", 2, "is not 12 digits in quotes"),
         ("accounts:\n  - {account_id: '22222'}\n", 2, "'22222' is not 12 digits"),

@@ -238,7 +238,8 @@ def _of_accounts_file(path: str, tags: frozenset[str]) -> Iterator[Member]:
 
     constructor = yaml.constructor.SafeConstructor()
     try:
-        root = yaml.compose(_text(path), Loader=yaml.SafeLoader)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, and faster
+        root = yaml.compose(_text(path), Loader=loader)
         pairs = root.value if isinstance(root, yaml.MappingNode) else ()
         listed = next((value for key, value in pairs if key.value == "accounts"), None)
         nodes = listed.value if isinstance(listed, yaml.SequenceNode) else ()
