@@ -107,7 +107,7 @@ class GuardDutyInvite(MembersElement, AccountAction):
         except calls.FAILURES as error:
             self.result(self.account, "failed", *calls.failure(error))
             return self.answer()
-        sender = Sender(client, detector or "", wanted, self.data)
+        sender = Sender(client, detector, wanted, self.data)
         failed = sender.send(needs)
         for account, need in needs.items():
             if account in failed:

@@ -12,7 +12,7 @@ from c7n_secops.comparisons import AGE
 from c7n_secops_membership import guardduty, members
 from c7n_secops_membership.accounts import ACCOUNT, Row
 from c7n_secops_membership.members import MembersElement
-from c7n_secops_membership.membership import accounts_in, meets, own_row, region_of, rows_of
+from c7n_secops_membership.membership import accounts_in, meets, own_row, region_of, row_of, rows_of
 
 RESOURCES = ("aws.account",)
 
@@ -32,8 +32,9 @@ class GuardDutyMember(MembersElement, Filter):
 
     {members} Without ``members`` none is ever absent.
 
-    ``from-event: true`` looks only at the accounts that a CloudTrail event of GuardDuty names, in
-    the event's region: what the event says is believed only as far as GuardDuty confirms it.
+    ``from-event: true``, in a mode with events in the administrator's account, looks only at the
+    accounts that a CloudTrail event of GuardDuty names, in the event's region: what the event says
+    is believed only as far as GuardDuty confirms it.
 
     Annotates ``c7n:GuardDutyMembers`` with the rows that matched: ``AccountId``,
     ``AdministratorId``, ``Status``, and, where they are known, ``Name``, ``Email``, ``InvitedAt``
@@ -80,7 +81,8 @@ class GuardDutyMember(MembersElement, Filter):
     def validate(self) -> Any:
         super().validate()
         self.refuse_inside_not("status with the other states")
-        if self.data.get("from-event") and not self.manager.data.get("mode"):
+        mode = self.manager.data.get("mode", {}).get("type", "pull")
+        if self.data.get("from-event") and mode in ("pull", "periodic"):
             raise self.invalid(
                 "from-event needs a mode with events; set mode, or remove from-event"
             )
@@ -100,20 +102,20 @@ class GuardDutyMember(MembersElement, Filter):
     def rows(self, event: Any) -> list[Row]:
         """What there is to say of each account. Raises RefusedError."""
         pinned = self.value("administrator")
-        asked = self.data.get("from-event", False)
-        region = region_of(event) if asked else None
+        if not self.data.get("from-event"):
+            client = calls.client(self, "guardduty")
+            if pinned != self.account:
+                return [own_row(client, self.account, pinned)]
+            return rows_of(client, pinned, self.members())
+        named, region = accounts_in(event), region_of(event)
+        if not named:
+            return []
         client = calls.client(self, "guardduty", region=region)
-        if pinned != self.account:
-            return [own_row(client, self.account, pinned)]
-        rows = rows_of(client, pinned, self.members())
-        if not asked:
-            return rows
-        named = accounts_in(event)
-        there = {row["AccountId"] for row in rows}
-        gone = [
-            {"AccountId": account, "AdministratorId": pinned, "Status": guardduty.ABSENT}
-            for account in named
-            if account not in there
+        rows = {row["AccountId"]: row for row in rows_of(client, pinned, self.members())}
+        return [
+            {
+                **rows.get(name, row_of(name, pinned, guardduty.ABSENT)),
+                "Region": region or self.region,
+            }
+            for name in named
         ]
-        told = [row for row in (*rows, *gone) if row["AccountId"] in named]
-        return [{**row, "Region": region} for row in told] if region else told

@@ -493,6 +493,16 @@ def test_the_opposite_is_asked_by_status_and_not_by_not(fleet: Fleet) -> None:
         fleet.run(data)
 
 
+@pytest.mark.parametrize("status", ["Resigned", "Removed"])
+def test_an_administrator_of_before_counts_as_none(fleet: Fleet, status: str) -> None:
+    fleet.detector(ANNA)
+    former = {"AccountId": ADMIN, "RelationshipStatus": status}
+    fleet.emulator.seed("guardduty", ANNA, REGION, "administrator", former)
+    assert rows(fleet.run("guardduty-members", ANNA)) == {ANNA: "absent"}
+    run = fleet.run(accepting(), ANNA)
+    assert outcomes(run, "guardduty-accept") == {ANNA: ("skipped", "NotInvited")}
+
+
 @pytest.mark.parametrize("operation", ["ListDetectors", "ListMembers"])
 def test_a_refused_read_is_reported_and_neither_lost_nor_joined(
     fleet: Fleet, operation: str

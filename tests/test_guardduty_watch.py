@@ -205,14 +205,22 @@ def test_whatever_an_event_holds_only_account_ids_come_out(anything: Any) -> Non
     region_of(anything)
 
 
-def test_from_event_needs_a_mode_that_has_events(fleet: Fleet) -> None:
+def test_an_event_that_names_nobody_costs_no_call(fleet: Fleet, messages: Messages) -> None:
+    run = fleet.run("guardduty-member-left", event=event("DeleteMembers"))
+    assert run.resources == []
+    assert fleet.emulator.calls("guardduty") == []
+
+
+@pytest.mark.parametrize("mode", [{}, {"mode": {"type": "periodic", "schedule": "rate(1 day)"}}])
+def test_from_event_needs_a_mode_that_has_events(fleet: Fleet, mode: dict[str, Any]) -> None:
     data = {
+        **mode,
         "name": "under-test",
         "resource": "aws.account",
         "filters": [{"type": "guardduty-member", "administrator": ADMIN, "from-event": True}],
     }
     with pytest.raises(PolicyValidationError, match="from-event needs a mode with events"):
-        fleet.run(data)
+        fleet.run(data, deploy=True)
 
 
 # --- once a day ---------------------------------------------------------------------------------

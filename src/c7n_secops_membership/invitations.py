@@ -82,13 +82,13 @@ def _call(call: Callable[[list[str]], Row], batch: list[str]) -> Failed:
 
 
 class Sender:
-    """Makes the calls of :class:`Need` for one detector.
+    """Makes the calls of :class:`Need` for a detector; without one, no member needs any.
 
     ``joined`` are the accounts that became members without an invitation: the accounts of an
     organization do, as soon as its delegated administrator creates them.
     """
 
-    def __init__(self, client: Any, detector: str, members: dict[str, Member], options: Row):
+    def __init__(self, client: Any, detector: str | None, members: dict[str, Member], options: Row):
         self.client, self.detector, self.members = client, detector, members
         self.message: str | None = options.get("message")
         self.email: bool = options.get("email-notification", False)

@@ -28,12 +28,12 @@ def rows_of(client: Any, administrator: str, wanted: dict[str, Member]) -> list[
     detector = guardduty.detector_id(client)
     rows = []
     if detector is None:
-        rows.append(_row(administrator, administrator, guardduty.NO_DETECTOR))
+        rows.append(row_of(administrator, administrator, guardduty.NO_DETECTOR))
     there = guardduty.members(client, detector) if detector else {}
     for account, found in there.items():
         status = found["RelationshipStatus"]
         rows.append(
-            _row(
+            row_of(
                 account,
                 administrator,
                 status,
@@ -44,7 +44,7 @@ def rows_of(client: Any, administrator: str, wanted: dict[str, Member]) -> list[
             )
         )
     rows += [
-        _row(account, administrator, guardduty.ABSENT, Name=member.name, Email=member.email)
+        row_of(account, administrator, guardduty.ABSENT, Name=member.name, Email=member.email)
         for account, member in wanted.items()
         if account not in there
     ]
@@ -55,17 +55,18 @@ def own_row(client: Any, account: str, pinned: str) -> Row:
     """An account's membership from its own side. Raises RefusedError."""
     detector = guardduty.detector_id(client)
     if detector is None:
-        return _row(account, None, guardduty.NO_DETECTOR)
+        return row_of(account, None, guardduty.NO_DETECTOR)
     found = guardduty.administrator(client, detector)
     if not found:
-        return _row(account, None, guardduty.ABSENT)
+        return row_of(account, None, guardduty.ABSENT)
     if found["AccountId"] != pinned:
-        return _row(account, found["AccountId"], guardduty.OTHER_ADMINISTRATOR)
+        return row_of(account, found["AccountId"], guardduty.OTHER_ADMINISTRATOR)
     status = found.get("RelationshipStatus", "")
-    return _row(account, pinned, status, InvitedAt=found.get("InvitedAt"))
+    return row_of(account, pinned, status, InvitedAt=found.get("InvitedAt"))
 
 
-def _row(account: str, administrator: str | None, status: str, **more: str | None) -> Row:
+def row_of(account: str, administrator: str | None, status: str, **more: str | None) -> Row:
+    """One membership; what is None is left out."""
     row = {"AccountId": account, "AdministratorId": administrator, **more}
     return {**{key: value for key, value in row.items() if value}, "Status": status}
 

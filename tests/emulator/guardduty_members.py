@@ -52,9 +52,10 @@ def each_member(
     return {"UnprocessedAccounts": refused}
 
 
-def join(context: Context, administrator: str, account: str, invitation: Row) -> None:
-    """Makes an account a member, on both sides."""
-    detector = switch_on(context, account)
+def join(
+    context: Context, administrator: str, account: str, detector: Any, invitation: Row
+) -> None:
+    """Makes an account with this detector a member, on both sides."""
     context.state("administrator", account=account).update(
         without_none(
             AccountId=administrator,
@@ -118,7 +119,7 @@ def create_members(context: Context, DetectorId: str, AccountDetails: list[dict[
             "UpdatedAt": timestamp(),
         }
         if organization and account in organization.accounts:
-            join(context, context.account, account, {})
+            join(context, context.account, account, switch_on(context, account), {})
     return {"UnprocessedAccounts": refused}
 
 
@@ -236,7 +237,7 @@ def list_invitations(context: Context, MaxResults: int = 50, NextToken: str = ""
 
 
 def accept(context: Context, detector_id: str, administrator: str, invitation_id: str) -> None:
-    check_detector(context, detector_id)
+    detector = check_detector(context, detector_id)
     invitations = context.state("invitations")
     invitation = invitations.get(administrator)
     if context.state("administrator"):
@@ -250,7 +251,7 @@ def accept(context: Context, detector_id: str, administrator: str, invitation_id
             "input parameter.",
         )
     invitations.pop(administrator)
-    join(context, administrator, context.account, invitation)
+    join(context, administrator, context.account, detector, invitation)
 
 
 @operation(SERVICE, "AcceptAdministratorInvitation")
@@ -378,7 +379,7 @@ def update_organization_configuration(
         for account in organization.accounts:
             manager = is_manager_without_detector(context, organization, account)
             if account != context.account and not manager:
-                join(context, context.account, account, {})
+                join(context, context.account, account, switch_on(context, account), {})
 
 
 @operation(SERVICE, "DescribeOrganizationConfiguration")
