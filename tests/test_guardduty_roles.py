@@ -84,3 +84,41 @@ def test_the_role_is_enough_for_the_organization(accounts: Emulator) -> None:
     accounts.form_organization(STRANGER, members)
     assert run(accounts, STRANGER, "organization") == {STRANGER: ("changed", "Registered")}
     assert run(accounts, ADMIN, "organization") == {ADMIN: ("changed", "Configured")}
+
+
+def test_the_roles_are_enough_to_deploy_the_alerts_and_to_send_them(accounts: Emulator) -> None:
+    accounts.client("events", ADMIN, REGION).create_event_bus(Name="security")
+    accounts.client("sns", ADMIN, REGION).create_topic(Name="c7n-secops-alerts")
+    accounts.client("guardduty", ADMIN, REGION).create_detector(Enable=True)
+    role = f"arn:aws:iam::{ADMIN}:role/CloudCustodian"
+    done = run_cli(
+        *("custodian", "run", "-s", "output", "--cache-period", "0", "--region", REGION),
+        *("--assume", role, "--vars-file", "vars.yml", POLICIES / "guardduty" / "watch.yml"),
+        cwd=Path.cwd(),
+        env=environ(accounts, ADMIN),
+    )
+    assert done.returncode == 0, done.stderr
+
+    detail = {
+        "eventSource": "guardduty.amazonaws.com",
+        "eventName": "DisassociateFromMasterAccount",
+        "awsRegion": REGION,
+        "recipientAccountId": ANNA,
+    }
+    event = {
+        "source": "aws.guardduty",
+        "detail-type": "AWS API Call via CloudTrail",
+        "detail": detail,
+    }
+    assert accounts.deliver_event(ADMIN, REGION, event, bus="security") == 1
+    (result,) = accounts.wait_for_lambda(ADMIN, REGION, "custodian-guardduty-member-left")
+    assert result["error"] is None, result["log"]
+    (call,) = accounts.calls("sns", "Publish")
+    assert call.status == 200
+
+    watch = "custodian-guardduty-members-watch"
+    assert accounts.fire_schedule(ADMIN, REGION, watch) == 1
+    (result,) = accounts.wait_for_lambda(ADMIN, REGION, watch)
+    assert result["error"] is None, result["log"]
+    denied = [call for call in accounts.calls("guardduty") if call.status == 403]
+    assert denied == []
