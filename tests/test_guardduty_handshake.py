@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from c7n.exceptions import PolicyExecutionError, PolicyValidationError
 
+from c7n_secops_tools.report.totals import Report
 from tests.guardduty_fleet import (
     ADMIN,
     ANNA,
@@ -117,6 +118,17 @@ def test_a_variable_that_nothing_expanded_ends_the_run_before_any_call(
         with pytest.raises(PolicyExecutionError, match=r"administrator is \{security_account\}"):
             custodian(name)
     assert fleet.emulator.calls("guardduty") == []
+
+
+def test_a_report_counts_who_was_invited_and_who_accepted_as_changes(
+    fleet: Fleet,
+) -> None:
+    accounts_file(ANNA, BERT)
+    fleet.detector(ADMIN)
+    runs = [fleet.run("guardduty-invite"), fleet.run("guardduty-accept", ANNA)]
+    report = Report([run.output for run in runs])
+    totals = [report.total(column) for column in ("changed", "skipped", "failed", "not_evaluated")]
+    assert totals == [3, 0, 0, 0]
 
 
 # --- inviting -----------------------------------------------------------------------------------
