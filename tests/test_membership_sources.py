@@ -238,8 +238,13 @@ def test_a_function_cannot_read_a_file(fleet: Fleet) -> None:
         fleet.run(data, deploy=True)
 
 
-def test_members_accounts_are_not_asked_for_the_file(fleet: Fleet) -> None:
-    run = fleet.run(inviting(csv="nowhere.csv"), ANNA)
+@pytest.mark.parametrize("text", [None, "not a member"], ids=["absent", "bad"])
+def test_the_file_matters_in_the_administrator_s_account_only(
+    fleet: Fleet, text: str | None
+) -> None:
+    if text:
+        Path("members.csv").write_text(text)
+    run = fleet.run(inviting(csv="members.csv"), ANNA)
     assert outcomes(run, "guardduty-invite") == {ANNA: ("skipped", "NotAdministrator")}
 
 
