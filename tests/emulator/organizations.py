@@ -66,9 +66,7 @@ def list_accounts(context: Context, MaxResults: int = 20, NextToken: str = "") -
     """Only the management account and delegated administrators may list, which moto forgets."""
     organization = organization_of(context.account)
     if organization is None:
-        fail(
-            "AWSOrganizationsNotInUseException", "Your account is in no organization."
-        )
+        fail("AWSOrganizationsNotInUseException", "Your account is in no organization.")
     if context.account not in (organization.management, *delegates(organization)):
         fail("AccessDeniedException", "You don't have permissions to access this resource.")
     accounts = organizations_backends[organization.management]["aws"].accounts
