@@ -42,8 +42,13 @@ def emulator() -> Iterator[Emulator]:
         yield server
 
 
-def counted(policy: Mapping[str, Any]) -> Counted:
-    """Run a policy in pull mode and count its calls."""
+def counted(
+    policy: Mapping[str, Any],
+    account: str = ACCOUNT,
+    region: str = REGION,
+    variables: Mapping[str, Any] | None = None,
+) -> Counted:
+    """Run a policy in pull mode and count its calls; the environment's credentials say as whom."""
     calls: Counter[str] = Counter()
 
     def count(event_name: str, **_: Any) -> None:
@@ -54,7 +59,14 @@ def counted(policy: Mapping[str, Any]) -> Counted:
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        run = run_policy(policy, Path(folder), account=ACCOUNT, region=REGION, on_session=[watch])
+        run = run_policy(
+            policy,
+            Path(folder),
+            account=account,
+            region=region,
+            variables=variables,
+            on_session=[watch],
+        )
         seconds = time.perf_counter() - start
         actions = {
             action["type"]: run.action(action["type"]) for action in policy.get("actions", ())

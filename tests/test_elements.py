@@ -39,9 +39,12 @@ VARIABLES = yaml.safe_load((ROOT / "accounts.yml").read_text())["accounts"][0]["
 OURS = {path.name for path in (ROOT / "src").iterdir() if (path / "__init__.py").exists()}
 AT_RUN_TIME = {"boto3", "botocore", "c7n", "c7n_secops", *sys.stdlib_module_names}
 WITHOUT_OPERATION = {
+    "iam:CreateServiceLinkedRole",
     "iam:PassRole",
     "kms:Decrypt",
     "kms:GenerateDataKey",
+    "organizations:EnableAWSServiceAccess",
+    "organizations:RegisterDelegatedAdministrator",
     "s3:PutObjectRetention",
 }
 """IAM actions that AWS checks although nobody calls an operation of the name."""

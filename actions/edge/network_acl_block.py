@@ -78,4 +78,3 @@ class NetworkAclBlock(SubnetBlock):
         "ec2:DescribeNetworkAcls",
         "s3:GetObject",
     )
-    packages = ("c7n_secops_edge",)

@@ -37,4 +37,3 @@ class NetworkAclExpire(SubnetExpire):
 
     schema = type_schema("network-acl-expire")
     permissions = ("ec2:DeleteNetworkAclEntry", "ec2:DeleteTags", "ec2:DescribeNetworkAcls")
-    packages = ("c7n_secops_edge",)

@@ -110,4 +110,3 @@ class WafIpBlock(IpBlock):
         "wafv2:UpdateIPSet",
         "wafv2:UpdateWebACL",
     )
-    packages = ("c7n_secops_edge",)

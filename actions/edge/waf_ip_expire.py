@@ -39,4 +39,3 @@ class WafIpExpire(IpExpire):
 
     schema = type_schema("waf-ip-expire", required=["name"], name=NAME, scope=SCOPE)
     permissions = ("wafv2:ListIPSets", "wafv2:UpdateIPSet")
-    packages = ("c7n_secops_edge",)

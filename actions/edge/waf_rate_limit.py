@@ -70,4 +70,3 @@ class WafRateLimit(RateLimit):
         "wafv2:ListWebACLs",
         "wafv2:UpdateWebACL",
     )
-    packages = ("c7n_secops_edge",)

@@ -56,7 +56,6 @@ class BehindDistribution(SecOpsElement, Filter):
         **{"web-acl": {"type": "boolean"}},
     )
     permissions = ("apigateway:GET", "cloudfront:ListDistributions")
-    packages = ("c7n_secops_edge",)
     annotation_key = "c7n:BehindDistributions"
     access_key = "c7n:DirectAccess"
     annotations = {

@@ -50,7 +50,6 @@ class BypassesDistribution(SecOpsElement, Filter):
 
     schema = type_schema("bypasses-distribution")
     permissions = ("apigateway:GET", "cloudfront:ListDistributions", "route53:ListHostedZones")
-    packages = ("c7n_secops_edge",)
     annotation_key = "c7n:BypassesDistributions"
     annotations = {annotation_key: "ids of the distributions that the record leads around"}
 

@@ -56,7 +56,6 @@ class DistributionTtl(SecOpsElement, Filter):
         },
     )
     permissions = ("cloudfront:GetCachePolicy",)
-    packages = ("c7n_secops_edge",)
     annotation_key = "c7n:DistributionTtls"
     annotations = {annotation_key: "the dynamic behaviours whose minimum TTL is too long"}
 

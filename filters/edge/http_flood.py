@@ -67,7 +67,6 @@ class HttpFlood(SecOpsElement, Filter):
     """
 
     schema = type_schema("http-flood", required=["rules"], **flood_schema.PROPERTIES)
-    packages = ("c7n_secops_edge",)
     permissions = (
         "athena:GetQueryExecution",
         "athena:GetQueryResults",

@@ -60,7 +60,6 @@ class WebAclRateRule(SecOpsElement, Filter):
         **{"scoped-down": {"type": "boolean"}},
     )
     permissions = ("wafv2:GetRuleGroup",)
-    packages = ("c7n_secops_edge",)
     annotation_key = "c7n:WebAclRateRules"
     annotations = {annotation_key: "rate-based rules, with the action that they take in the end"}
 

@@ -8,17 +8,25 @@ from c7n.filters import Filter
 from c7n.utils import type_schema
 
 import c7n_secops_inspector as inspector
+from c7n_secops.aws.calls import RefusedError
 from c7n_secops.comparisons import AGE, is_of_age
 from c7n_secops.element import SecOpsElement
 from c7n_secops_inspector.reader import InspectorReader
+from c7n_secops_membership import coverage
+from c7n_secops_membership.inspector import SCAN_LIST
 
-RESOURCES = ("aws.ec2", "aws.ecr-image", "aws.lambda")
+RESOURCES = ("aws.account", "aws.ec2", "aws.ecr-image", "aws.lambda")
 
 MANY = {"type": "array", "minItems": 1, "uniqueItems": True}
 
 
 class InspectorCoverage(SecOpsElement, Filter):
     """Finds the resources that Amazon Inspector covers, or does not, in the way described.
+
+    On ``aws.account`` it asks for the whole account and region instead: which scans are on, and
+    how many resources are scanned or not, and why. An account matches where a scan that
+    ``switched-off`` lists is not on, and where any resource has one of ``status`` and ``reason``;
+    without a key it always matches.
 
     Inspector lists one row of coverage for each scan of a resource. A resource matches when one
     of its rows meets every key that is given; with ``absent: true`` also when it has no row (of
@@ -28,6 +36,8 @@ class InspectorCoverage(SecOpsElement, Filter):
     Annotates ``c7n:InspectorCoverage`` with the rows that matched, as ListCoverage returns them:
     ``scanStatus.reason`` says why a resource is not scanned. The list is empty for a resource
     that is absent. A resource whose coverage AWS refused to list is recorded as not evaluated.
+    Annotates an account with ``c7n:InspectorAccount``: ``Scans`` (EC2, ECR, LAMBDA and LAMBDA_CODE,
+    each with its status), ``Statuses`` and ``Reasons`` (how many scans of resources have each).
 
     :example:
 
@@ -54,20 +64,42 @@ class InspectorCoverage(SecOpsElement, Filter):
         **{
             "scan-type": {**MANY, "items": {"enum": list(inspector.SCAN_TYPES)}},
             "last-scanned": AGE,
+            "switched-off": SCAN_LIST,
         },
     )
-    permissions = ("inspector2:ListCoverage",)
-    annotation_key = "c7n:InspectorCoverage"
-    annotations = {annotation_key: "the rows that matched, as inspector2 ListCoverage has them"}
+    permissions = ("inspector2:ListCoverage", *coverage.PERMISSIONS)
+    packages = ("c7n_secops_membership",)
+    annotation_key, account_key = "c7n:InspectorCoverage", "c7n:InspectorAccount"
+    annotations = {
+        annotation_key: "the rows that matched, as inspector2 ListCoverage has them",
+        account_key: "which scans are on in an account, and counts of scan statuses and reasons",
+    }
+
+    @property
+    def is_of_account(self) -> bool:
+        """Whether the policy is about accounts, not about what Inspector scans in them."""
+        return bool(self.manager.type == "account")
+
+    def get_permissions(self) -> tuple[str, ...]:
+        return coverage.PERMISSIONS if self.is_of_account else ("inspector2:ListCoverage",)
 
     def validate(self) -> Any:
         super().validate()
+        if self.is_of_account:
+            self.refuse_inside_not("switched-off, or another status")
+            if given := [key for key in coverage.OF_RESOURCES if key in self.data]:
+                raise self.invalid(f"{given[0]} is of one resource, not of an account; remove it")
+            return self
+        if "switched-off" in self.data:
+            raise self.invalid("switched-off is of an account; use resource: aws.account")
         self.refuse_inside_not("status: [INACTIVE] with absent: true")
         if not {"status", "reason", "absent", "last-scanned"} & self.data.keys():
             raise self.invalid("needs one of status, reason, absent and last-scanned")
         return self
 
     def process(self, resources: list[dict[str, Any]], event: Any = None) -> list[dict[str, Any]]:
+        if self.is_of_account:
+            return self.accounts(resources)
         kind = inspector.SCANNED[self.manager.type]
         by_id = {kind.id_of(resource): resource for resource in resources}
         answer = InspectorReader(self, kind).coverage(list(by_id), self.data.get("scan-type", ()))
@@ -100,3 +132,14 @@ class InspectorCoverage(SecOpsElement, Filter):
         if scanned is None:
             return self.data["last-scanned"].get("op", "gt") in ("gt", "gte")
         return is_of_age(scanned, self.data["last-scanned"])
+
+    def accounts(self, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The account, if the filter matches it."""
+        try:
+            found = coverage.summary(self, self.data)
+        except (RefusedError, coverage.NotAnsweredError) as refused:
+            self.not_evaluated(resources, refused.code, str(refused))
+            return []
+        for resource in resources:
+            resource[self.account_key] = found
+        return resources if coverage.meets(found, self.data) else []

@@ -14,6 +14,7 @@ def main() -> NoReturn:
     try:
         import click
 
+        from c7n_secops_tools.membership.command import membership
         from c7n_secops_tools.replay_logs.command import replay_logs
         from c7n_secops_tools.report.command import report
     except ModuleNotFoundError as missing:
@@ -27,6 +28,7 @@ def main() -> NoReturn:
         """Security operations for Cloud Custodian."""
 
     commands.add_command(replay_logs)
+    commands.add_command(membership)
     commands.add_command(report)
     try:
         code = commands.main(prog_name="c7n-secops", standalone_mode=False)

@@ -271,6 +271,13 @@ class Emulator:
         """Merges items into a piece of extension state (see each service's module)."""
         self.control("seed", service=service, account=account, region=region, key=key, items=items)
 
+    def form_organization(self, management: str, accounts: list[dict[str, str]]) -> None:
+        """Makes an organization, or lets more accounts join it.
+
+        An account has ``id``, ``name``, ``email`` and, where it is not ACTIVE, ``status``.
+        """
+        self.control("form_organization", management=management, accounts=accounts)
+
     # --- Inspector ------------------------------------------------------------------------------
 
     def add_findings(self, account: str, region: str, findings: list[dict[str, Any]]) -> int:

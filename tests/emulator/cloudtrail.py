@@ -1,7 +1,7 @@
-"""AWS CloudTrail: the event history of who changed which EC2 tags.
+"""AWS CloudTrail: the event history of who changed which EC2 tags and GuardDuty memberships.
 
-Only CreateTags and DeleteTags are recorded, also where they are refused; LookupEvents narrows by
-one attribute, as on AWS. State of one account and region: ``events`` (a list of the rows of
+Only the operations in ``RECORDED`` are, also where they are refused; LookupEvents narrows by one
+attribute, as on AWS. State of one account and region: ``events`` (a list of the rows of
 LookupEvents, oldest first; seed it for events that the emulator cannot make) and ``settings``:
 with ``{"silent": True}`` nothing is recorded any more, as before CloudTrail delivers, and with
 ``{"trail": True}`` each event goes to EventBridge's default bus too.
@@ -21,41 +21,43 @@ from tests.emulator import events
 from tests.emulator.clock import iso, now, to_datetime
 from tests.emulator.identity import Caller
 from tests.emulator.kit import Context, fail, fingerprint, operation, page, state, without_none
-from tests.emulator.wire import Asked
+from tests.emulator.wire import Asked, parameters
 
 SERVICE = "cloudtrail"
-RECORDED = ("CreateTags", "DeleteTags")
+RECORDED = {
+    "ec2": ("CreateTags", "DeleteTags"),
+    "guardduty": (
+        "DeleteMembers",
+        "DisassociateFromAdministratorAccount",
+        "DisassociateFromMasterAccount",
+        "DisassociateMembers",
+        "StopMonitoringMembers",
+    ),
+}
 
 
 def record(asked: Asked, caller: Any, error_code: str) -> None:
     """Adds a call that was answered to the event history of its account and region."""
-    if asked.service != "ec2" or asked.operation not in RECORDED or not isinstance(caller, Caller):
+    recorded = asked.operation in RECORDED.get(asked.service, ())
+    if not recorded or not isinstance(caller, Caller):
         return
     settings = state(SERVICE, asked.account, asked.region, "settings")
     if settings.get("silent"):
         return
-    query = parse_qs(asked.body.decode(), keep_blank_values=True)
-    ids = numbered(query, "ResourceId.{}")
-    tags = [
-        without_none(key=key, value=first(query, f"Tag.{number}.Value"))
-        for number, key in enumerate(numbered(query, "Tag.{}.Key"), 1)
-    ]
+    request, ids = REQUESTS[asked.service](asked)
     event = without_none(
         eventVersion="1.10",
         eventID=str(uuid.uuid4()),
         eventTime=iso(),
-        eventSource="ec2.amazonaws.com",
+        eventSource=f"{asked.service}.amazonaws.com",
         eventName=asked.operation,
         awsRegion=asked.region,
         recipientAccountId=asked.account,
         readOnly=False,
         managementEvent=True,
         userIdentity=identity(caller),
-        requestParameters={
-            "resourcesSet": {"items": [{"resourceId": each} for each in ids]},
-            "tagSet": {"items": tags},
-        },
-        errorCode=f"Client.{error_code}" if error_code else None,
+        requestParameters=request,
+        errorCode=(CODE_PREFIX.get(asked.service, "") + error_code) if error_code else None,
     )
     row = {
         "EventId": event["eventID"],
@@ -69,8 +71,34 @@ def record(asked: Asked, caller: Any, error_code: str) -> None:
     }
     state(SERVICE, asked.account, asked.region, "events", list).append(row)
     if settings.get("trail"):
-        seen = {"source": "aws.ec2", "detail-type": "AWS API Call via CloudTrail", "detail": event}
+        seen = {
+            "source": f"aws.{asked.service}",
+            "detail-type": "AWS API Call via CloudTrail",
+            "detail": event,
+        }
         events.deliver(asked.account, asked.region, seen)
+
+
+def tagging(asked: Asked) -> tuple[dict[str, Any], list[str]]:
+    """The request of a change of tags, and the resources that it names."""
+    query = parse_qs(asked.body.decode(), keep_blank_values=True)
+    ids = numbered(query, "ResourceId.{}")
+    tags = [
+        without_none(key=key, value=first(query, f"Tag.{number}.Value"))
+        for number, key in enumerate(numbered(query, "Tag.{}.Key"), 1)
+    ]
+    resources = {"items": [{"resourceId": each} for each in ids]}
+    return {"resourcesSet": resources, "tagSet": {"items": tags}}, ids
+
+
+def membership(asked: Asked) -> tuple[dict[str, Any], list[str]]:
+    """The request of a change of memberships, which names a detector in its path."""
+    detector = asked.environ["PATH_INFO"].split("/")[2]
+    return {"detectorId": detector, **parameters(asked)}, [detector]
+
+
+CODE_PREFIX = {"ec2": "Client."}
+REQUESTS = {"ec2": tagging, "guardduty": membership}
 
 
 def first(query: dict[str, list[str]], name: str) -> str | None:

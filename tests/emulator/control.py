@@ -6,7 +6,7 @@ from typing import Any
 
 from moto.moto_api._internal.models import moto_api_backend
 
-from tests.emulator import events, identity, inspector2, lambdas, ssm
+from tests.emulator import events, identity, inspector2, lambdas, organizations, ssm
 from tests.emulator.kit import state
 from tests.emulator.server import Emulator, Fault
 
@@ -129,6 +129,10 @@ def deliver_event(
     return events.deliver(account, region, event, bus)
 
 
+def form_organization(emulator: Emulator, management: str, accounts: list[dict[str, Any]]) -> None:
+    organizations.form(management, accounts)
+
+
 def fire_schedule(emulator: Emulator, account: str, region: str, rule_name: str, bus: str) -> int:
     return events.fire_schedule(account, region, rule_name, bus)
 
@@ -152,6 +156,7 @@ FUNCTIONS = {
         faults,
         finish_commands,
         fire_schedule,
+        form_organization,
         lambda_results,
         remove_findings,
         reset,

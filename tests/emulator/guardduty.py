@@ -1,8 +1,8 @@
-"""Amazon GuardDuty: one detector a region, members, invitations, findings, publishing.
+"""Amazon GuardDuty: one detector a region, and its findings.
 
-State of one account and region: ``members`` (account id -> member), ``invitations`` (administrator
-id -> invitation), ``administrator``, ``organisation``, ``destinations``, ``findings`` (id ->
-finding in the shape of GetFindings).
+State of one account and region: moto's ``detectors``, whose ``features`` are in the shape of
+GetDetector here, and ``findings`` (id -> finding in the shape of GetFindings). Memberships are in
+``guardduty_members``.
 """
 
 # Parameters are named as AWS names them.
@@ -14,254 +14,117 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from moto.guardduty.models import GuardDutyBackend
-
 from tests.emulator.clock import iso
 from tests.emulator.kit import Context, fail, fingerprint, operation, page, state, without_none
 
 SERVICE = "guardduty"
 BAD = "BadRequestException"
-
-moto_create_detector = GuardDutyBackend.create_detector
-
-
-def create_detector(self: GuardDutyBackend, *args: Any, **kwargs: Any) -> str:
-    if self.detectors:
-        fail(
-            BAD,
-            "The request is rejected because a detector already exists for the current account.",
-        )
-    return moto_create_detector(self, *args, **kwargs)
-
-
-def install() -> None:
-    GuardDutyBackend.create_detector = create_detector
+ALWAYS_ON = ("CLOUD_TRAIL", "DNS_LOGS", "FLOW_LOGS")
+ON_BY_DEFAULT = (
+    "S3_DATA_EVENTS",
+    "EKS_AUDIT_LOGS",
+    "EBS_MALWARE_PROTECTION",
+    "RDS_LOGIN_EVENTS",
+    "LAMBDA_NETWORK_LOGS",
+)
+RUNTIME = ("RUNTIME_MONITORING", "EKS_RUNTIME_MONITORING")
 
 
 def timestamp() -> str:
     return iso(timespec="milliseconds")
 
 
-def check_detector(context: Context, detector_id: str) -> None:
-    if detector_id not in context.backend().detectors:
+# --- the detector --------------------------------------------------------------------------------
+
+
+def check_detector(context: Context, detector_id: str) -> Any:
+    detector = context.backend().detectors.get(detector_id)
+    if detector is None:
         fail(
             BAD,
             "The request is rejected because the input detectorId is not owned by the current "
             "account.",
         )
+    return detector
 
 
-def split_members(
-    context: Context, account_ids: list[str]
-) -> tuple[list[str], list[dict[str, str]]]:
-    members = context.state("members")
-    unknown = [
-        {
-            "AccountId": each,
-            "Result": "The request is rejected because the given account ID is not an "
-            "associated member of account the current account.",
-        }
-        for each in account_ids
-        if each not in members
-    ]
-    return [each for each in account_ids if each in members], unknown
+def switch_on(context: Context, account: str = "") -> Any:
+    """The enabled detector of an account in the caller's region, made if there is none."""
+    backend = context.backend(account=account)
+    if not backend.detectors:
+        backend.create_detector(True, "SIX_HOURS", {}, {}, [])
+        (made,) = backend.detectors.values()
+        made.features = [{"Name": name, "Status": "ENABLED"} for name in ON_BY_DEFAULT]
+        made.features.append({"Name": RUNTIME[0], "Status": "DISABLED"})
+    (detector,) = backend.detectors.values()
+    detector.enabled = True
+    return detector
 
 
-# --- members, in the administrator's account -----------------------------------------------------
+def merged(now: list[dict[str, Any]], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The features after a change: what it does not name stays."""
+    if {row["Name"] for row in changes} >= set(RUNTIME):
+        fail(BAD, "The request is rejected because only one of two runtime features is allowed.")
+    features = {row["Name"]: row for row in now}
+    for change in changes:
+        row = features.setdefault(change["Name"], {"Name": change["Name"]})
+        agents = {a["Name"]: a for a in row.get("AdditionalConfiguration", ())}
+        agents.update((a["Name"], dict(a)) for a in change.get("AdditionalConfiguration", ()))
+        row.update(change)
+        if agents:
+            row["AdditionalConfiguration"] = list(agents.values())
+    return list(features.values())
 
 
-@operation(SERVICE, "CreateMembers")
-def create_members(
-    context: Context, DetectorId: str, AccountDetails: list[dict[str, str]]
-) -> dict[str, Any]:
-    check_detector(context, DetectorId)
-    refused = []
-    members = context.state("members")
-    for details in AccountDetails:
-        account = details["AccountId"]
-        if account == context.account:
-            refused.append(
-                {
-                    "AccountId": account,
-                    "Result": "The request is rejected because the current account cannot be a "
-                    "member of itself.",
-                }
-            )
-            continue
-        members.setdefault(
-            account,
-            {
-                "AccountId": account,
-                "Email": details["Email"],
-                "MasterId": context.account,
-                "AdministratorId": context.account,
-                "RelationshipStatus": "Created",
-                "UpdatedAt": timestamp(),
-            },
-        )
-    return {"UnprocessedAccounts": refused}
-
-
-@operation(SERVICE, "InviteMembers")
-def invite_members(
-    context: Context, DetectorId: str, AccountIds: list[str], **_: Any
-) -> dict[str, Any]:
-    check_detector(context, DetectorId)
-    known, unknown = split_members(context, AccountIds)
-    for account in known:
-        member = context.state("members")[account]
-        if member["RelationshipStatus"] == "Enabled":
-            continue
-        moment = timestamp()
-        member.update(RelationshipStatus="Invited", InvitedAt=moment, UpdatedAt=moment)
-        context.state("invitations", account=account)[context.account] = {
-            "AccountId": context.account,
-            "InvitationId": uuid.uuid4().hex,
-            "RelationshipStatus": "Invited",
-            "InvitedAt": moment,
-        }
-    return {"UnprocessedAccounts": unknown}
-
-
-@operation(SERVICE, "ListMembers")
-def list_members(
+@operation(SERVICE, "CreateDetector")
+def create_detector(
     context: Context,
-    DetectorId: str,
-    MaxResults: int = 50,
-    NextToken: str = "",
-    OnlyAssociated: str = "true",
-) -> dict[str, Any]:
-    check_detector(context, DetectorId)
-    every = str(OnlyAssociated).lower() == "false"
-    members = [
-        member
-        for member in context.state("members").values()
-        if every or member["RelationshipStatus"] == "Enabled"
-    ]
-    shown, token = page(members, NextToken, int(MaxResults), fingerprint(every), BAD)
-    return without_none(Members=list(shown), NextToken=token)
-
-
-@operation(SERVICE, "GetMembers")
-def get_members(context: Context, DetectorId: str, AccountIds: list[str]) -> dict[str, Any]:
-    check_detector(context, DetectorId)
-    known, unknown = split_members(context, AccountIds)
-    members = context.state("members")
-    return {"Members": [members[each] for each in known], "UnprocessedAccounts": unknown}
-
-
-@operation(SERVICE, "DeleteMembers")
-def delete_members(context: Context, DetectorId: str, AccountIds: list[str]) -> dict[str, Any]:
-    check_detector(context, DetectorId)
-    known, unknown = split_members(context, AccountIds)
-    for account in known:
-        context.state("members").pop(account)
-        context.state("invitations", account=account).pop(context.account, None)
-    return {"UnprocessedAccounts": unknown}
-
-
-# --- invitations, in the member's account --------------------------------------------------------
-
-
-@operation(SERVICE, "ListInvitations")
-def list_invitations(context: Context, MaxResults: int = 50, NextToken: str = "") -> dict[str, Any]:
-    invitations = list(context.state("invitations").values())
-    shown, token = page(invitations, NextToken, int(MaxResults), "", BAD)
-    return without_none(Invitations=list(shown), NextToken=token)
-
-
-def accept(context: Context, detector_id: str, administrator: str, invitation_id: str) -> None:
-    check_detector(context, detector_id)
-    invitations = context.state("invitations")
-    invitation = invitations.get(administrator)
-    if not invitation or invitation["InvitationId"] != invitation_id:
+    Enable: bool,
+    Features: list[dict[str, Any]] | None = None,
+    FindingPublishingFrequency: str = "SIX_HOURS",
+    Tags: dict[str, str] | None = None,
+    **_: Any,
+) -> dict[str, str]:
+    if context.backend().detectors:
         fail(
             BAD,
-            "The request is rejected because an invalid or out-of-range value is specified as an "
-            "input parameter.",
+            "The request is rejected because a detector already exists for the current account.",
         )
-    invitations.pop(administrator)
-    context.state("administrator").update(
-        AccountId=administrator,
-        InvitationId=invitation_id,
-        RelationshipStatus="Enabled",
-        InvitedAt=invitation["InvitedAt"],
-    )
-    member = context.state("members", account=administrator).get(context.account)
-    if member:
-        member.update(RelationshipStatus="Enabled", DetectorId=detector_id, UpdatedAt=timestamp())
+    detector = switch_on(context)
+    detector.features = merged(detector.features, Features or [])
+    detector.enabled, detector.tags = Enable, Tags or {}
+    detector.finding_publish_freq = FindingPublishingFrequency
+    return {"DetectorId": detector.id}
 
 
-@operation(SERVICE, "AcceptAdministratorInvitation")
-def accept_administrator_invitation(
-    context: Context, DetectorId: str, AdministratorId: str, InvitationId: str
+@operation(SERVICE, "UpdateDetector")
+def update_detector(
+    context: Context,
+    DetectorId: str,
+    Enable: bool | None = None,
+    Features: list[dict[str, Any]] | None = None,
+    FindingPublishingFrequency: str = "",
+    **_: Any,
 ) -> None:
-    accept(context, DetectorId, AdministratorId, InvitationId)
+    detector = check_detector(context, DetectorId)
+    detector.features = merged(detector.features, Features or [])
+    detector.enabled = detector.enabled if Enable is None else Enable
+    detector.finding_publish_freq = FindingPublishingFrequency or detector.finding_publish_freq
 
 
-@operation(SERVICE, "AcceptInvitation")
-def accept_invitation(context: Context, DetectorId: str, MasterId: str, InvitationId: str) -> None:
-    accept(context, DetectorId, MasterId, InvitationId)
-
-
-@operation(SERVICE, "GetAdministratorAccount")
-def get_administrator_account(context: Context, DetectorId: str) -> dict[str, Any]:
-    check_detector(context, DetectorId)
-    return {"Administrator": dict(context.state("administrator"))}
-
-
-@operation(SERVICE, "DisassociateFromAdministratorAccount")
-def disassociate_from_administrator(context: Context, DetectorId: str) -> None:
-    check_detector(context, DetectorId)
-    administrator = context.state("administrator")
-    member = context.state("members", account=administrator.get("AccountId", context.account)).get(
-        context.account
-    )
-    if member:
-        member.update(RelationshipStatus="Resigned", UpdatedAt=timestamp())
-    administrator.clear()
-
-
-# --- organisation and publishing -----------------------------------------------------------------
-
-
-@operation(SERVICE, "UpdateOrganizationConfiguration")
-def update_organization_configuration(context: Context, DetectorId: str, **changes: Any) -> None:
-    check_detector(context, DetectorId)
-    kept = ("AutoEnable", "AutoEnableOrganizationMembers")
-    context.state("organisation").update({k: v for k, v in changes.items() if k in kept})
-
-
-@operation(SERVICE, "DescribeOrganizationConfiguration")
-def describe_organization_configuration(
-    context: Context, DetectorId: str, **_: Any
-) -> dict[str, Any]:
-    check_detector(context, DetectorId)
+@operation(SERVICE, "GetDetector")
+def get_detector(context: Context, DetectorId: str) -> dict[str, Any]:
+    detector = check_detector(context, DetectorId)
+    always = [{"Name": name, "Status": "ENABLED"} for name in ALWAYS_ON]
     return {
-        "MemberAccountLimitReached": False,
-        "AutoEnableOrganizationMembers": "NONE",
-        **context.state("organisation"),
+        "CreatedAt": iso(detector.created_at, "milliseconds"),
+        "UpdatedAt": iso(detector.updated_at, "milliseconds"),
+        "FindingPublishingFrequency": detector.finding_publish_freq,
+        "ServiceRole": detector.service_role,
+        "Status": "ENABLED" if detector.enabled else "DISABLED",
+        "Tags": detector.tags,
+        "Features": [*always, *detector.features],
     }
-
-
-@operation(SERVICE, "CreatePublishingDestination")
-def create_publishing_destination(
-    context: Context, DetectorId: str, DestinationType: str, **_: Any
-) -> dict[str, str]:
-    check_detector(context, DetectorId)
-    destination_id = uuid.uuid4().hex
-    context.state("destinations")[destination_id] = {
-        "DestinationId": destination_id,
-        "DestinationType": DestinationType,
-        "Status": "PUBLISHING",
-    }
-    return {"DestinationId": destination_id}
-
-
-@operation(SERVICE, "ListPublishingDestinations")
-def list_publishing_destinations(context: Context, DetectorId: str, **_: Any) -> dict[str, Any]:
-    check_detector(context, DetectorId)
-    return {"Destinations": list(context.state("destinations").values())}
 
 
 # --- findings ------------------------------------------------------------------------------------

@@ -6,8 +6,11 @@ State of one account and region:
 ``finding_details``  finding ARN -> extra members of ``BatchGetFindingDetails``
 ``coverage``         (resource id, scan type) -> members that replace the derived row
 ``status``           resource type -> status; a fresh account has EC2, ECR and LAMBDA enabled
+``members``          account id -> member, in the delegated administrator's account
+``auto_enable``      resource type -> whether it is switched on in new accounts
+``delegated``        the delegated administrator, in the management account
 
-A delegated administrator is emulated by seeding the findings of other accounts in its own state:
+The findings of members are emulated by seeding them in their administrator's own state:
 ``ListFindings`` answers what is seeded in the account that calls, whatever ``awsAccountId`` says.
 """
 
@@ -17,6 +20,7 @@ A delegated administrator is emulated by seeding the findings of other accounts 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,6 +38,7 @@ from tests.emulator.kit import (
     state,
     without_none,
 )
+from tests.emulator.organizations import Organization, delegate, organization_of
 from tests.emulator.shapes import find_reply_errors
 
 SERVICE = "inspector2"
@@ -86,11 +91,11 @@ def split_accounts(
     context: Context, account_ids: Iterable[str]
 ) -> tuple[list[str], list[dict[str, str]]]:
     """Separates the accounts that the caller may act on: itself and its members."""
-    members = context.backend().members
+    members = context.state("members")
     allowed, refused = [], []
     for account in list(account_ids) or [context.account]:
-        member = members.get(account)
-        if account == context.account or (member and member.status == "ENABLED"):
+        status = members.get(account, {}).get("relationshipStatus")
+        if account == context.account or status == "ENABLED":
             allowed.append(account)
         else:
             refused.append(
@@ -125,6 +130,10 @@ def enable(
     accountIds: Iterable[str] = (),
     clientToken: str = "",
 ) -> dict[str, Any]:
+    for account in list(accountIds) or [context.account]:
+        on = status_of(account, context.region)["lambda"] == "ENABLED" or "LAMBDA" in resourceTypes
+        if "LAMBDA_CODE" in resourceTypes and not on:
+            fail("ValidationException", "LAMBDA_CODE cannot be enabled without LAMBDA")
     return switch(context, accountIds, resourceTypes, "ENABLED")
 
 
@@ -149,6 +158,155 @@ def batch_get_account_status(context: Context, accountIds: Iterable[str] = ()) -
             }
         )
     return {"accounts": accounts, "failedAccounts": refused}
+
+
+# --- the organization: a delegated administrator and its members ---------------------------------
+
+AUTO_ENABLE = ("ec2", "ecr", "lambda", "lambdaCode", "codeRepository")
+DENIED = "AccessDeniedException"
+
+
+def delegated_of(organization: Organization, region: str) -> dict[str, str]:
+    """The delegated administrator of an organization in a region: ``accountId``, or nothing."""
+    found: dict[str, str] = state(SERVICE, organization.management, region, "delegated")
+    return found
+
+
+def check_administrator(context: Context) -> Organization | None:
+    """Refuses a caller in an organization that is not its delegated administrator."""
+    organization = organization_of(context.account)
+    if organization:
+        delegated = delegated_of(organization, context.region)
+        if delegated.get("accountId") != context.account:
+            fail(DENIED, "Invoking account does not have access to perform this operation.")
+    return organization
+
+
+def member_row(context: Context, account: str, status: str) -> dict[str, Any]:
+    return {
+        "accountId": account,
+        "delegatedAdminAccountId": context.account,
+        "relationshipStatus": status,
+        "updatedAt": now(),
+    }
+
+
+@operation(SERVICE, "AssociateMember")
+def associate_member(context: Context, accountId: str) -> dict[str, Any]:
+    organization = check_administrator(context)
+    if accountId == context.account:
+        fail("ValidationException", "An account cannot be a member of itself.")
+    if organization and accountId not in organization.accounts:
+        fail(DENIED, f"Account {accountId} is not in the organization of {context.account}.")
+    owner = context.state("owner", account=accountId)
+    if owner.get("accountId", context.account) != context.account:
+        fail(DENIED, f"Account {accountId} is a member of another administrator.")
+    owner["accountId"] = context.account
+    context.state("members")[accountId] = member_row(context, accountId, "ENABLED")
+    return {"accountId": accountId}
+
+
+@operation(SERVICE, "DisassociateMember")
+def disassociate_member(context: Context, accountId: str) -> dict[str, Any]:
+    check_administrator(context)
+    members = context.state("members")
+    if accountId not in members:
+        fail("ValidationException", f"Account {accountId} is not a member of {context.account}.")
+    context.state("owner", account=accountId).clear()
+    members[accountId] = member_row(context, accountId, "REMOVED")
+    return {"accountId": accountId}
+
+
+@operation(SERVICE, "ListMembers")
+def list_members(
+    context: Context, onlyAssociated: bool = True, maxResults: int = 50, nextToken: str = ""
+) -> dict[str, Any]:
+    organization = check_administrator(context)
+    rows = dict(context.state("members"))
+    if onlyAssociated:
+        rows = {k: row for k, row in rows.items() if row["relationshipStatus"] == "ENABLED"}
+    elif organization:
+        others = set(organization.accounts) - rows.keys() - {context.account}
+        rows.update((each, member_row(context, each, "CREATED")) for each in sorted(others))
+    shown, token = page(list(rows.values()), nextToken, maxResults, fingerprint(onlyAssociated))
+    return without_none(members=list(shown), nextToken=token)
+
+
+@operation(SERVICE, "GetMember")
+def get_member(context: Context, accountId: str) -> dict[str, Any]:
+    check_administrator(context)
+    members = context.state("members")
+    if accountId not in members:
+        fail("ResourceNotFoundException", f"Account {accountId} is not a member.")
+    return {"member": members[accountId]}
+
+
+def managed(context: Context) -> Organization:
+    """The caller's organization; refused where the caller does not manage one."""
+    organization = organization_of(context.account)
+    if organization is None or organization.management != context.account:
+        fail(DENIED, "Only the management account of an organization may do this.")
+    return organization
+
+
+@operation(SERVICE, "EnableDelegatedAdminAccount")
+def enable_delegated_admin_account(
+    context: Context, delegatedAdminAccountId: str, clientToken: str = ""
+) -> dict[str, Any]:
+    organization = managed(context)
+    delegated = delegated_of(organization, context.region)
+    if delegated.get("accountId", delegatedAdminAccountId) != delegatedAdminAccountId:
+        fail(
+            "ConflictException",
+            f"{delegated['accountId']} is already the delegated administrator.",
+        )
+    if delegatedAdminAccountId not in organization.accounts:
+        fail(
+            "ResourceNotFoundException",
+            f"Account {delegatedAdminAccountId} is not in the organization.",
+        )
+    delegated["accountId"] = delegatedAdminAccountId
+    delegate(organization, delegatedAdminAccountId, SERVICE)
+    return {"delegatedAdminAccountId": delegatedAdminAccountId}
+
+
+@operation(SERVICE, "DisableDelegatedAdminAccount")
+def disable_delegated_admin_account(
+    context: Context, delegatedAdminAccountId: str
+) -> dict[str, Any]:
+    delegated = delegated_of(managed(context), context.region)
+    if delegated.get("accountId") != delegatedAdminAccountId:
+        fail("ResourceNotFoundException", f"{delegatedAdminAccountId} is not the administrator.")
+    delegated.clear()
+    return {"delegatedAdminAccountId": delegatedAdminAccountId}
+
+
+@operation(SERVICE, "ListDelegatedAdminAccounts")
+def list_delegated_admin_accounts(
+    context: Context, maxResults: int = 5, nextToken: str = ""
+) -> dict[str, Any]:
+    delegated = delegated_of(managed(context), context.region)
+    rows = [{"accountId": account, "status": "ENABLED"} for account in delegated.values()]
+    return {"delegatedAdminAccounts": rows}
+
+
+@operation(SERVICE, "DescribeOrganizationConfiguration")
+def describe_organization_configuration(context: Context) -> dict[str, Any]:
+    check_administrator(context)
+    auto = {**dict.fromkeys(AUTO_ENABLE, False), **context.state("auto_enable")}
+    return {"autoEnable": auto, "maxAccountLimitReached": False}
+
+
+@operation(SERVICE, "UpdateOrganizationConfiguration")
+def update_organization_configuration(
+    context: Context, autoEnable: dict[str, bool]
+) -> dict[str, Any]:
+    check_administrator(context)
+    if autoEnable.get("lambdaCode") and not autoEnable.get("lambda"):
+        fail("ValidationException", "lambdaCode cannot be enabled without lambda")
+    kept = context.state("auto_enable")
+    kept.update(autoEnable)
+    return {"autoEnable": {**dict.fromkeys(AUTO_ENABLE, False), **kept}}
 
 
 # --- criteria ------------------------------------------------------------------------------------
@@ -761,6 +919,42 @@ def list_coverage(
     rows = [row for row in coverage_rows(context) if all(test(row) for test in tests)]
     covered, token = page(rows, nextToken, maxResults, fingerprint(criteria))
     return without_none(coveredResources=list(covered), nextToken=token)
+
+
+GROUPS = {
+    "ACCOUNT_ID": "accountId",
+    "ECR_REPOSITORY_NAME": "resourceMetadata.ecrRepository.name",
+    "RESOURCE_TYPE": "resourceType",
+    "SCAN_STATUS_CODE": "scanStatus.statusCode",
+    "SCAN_STATUS_REASON": "scanStatus.reason",
+}
+GROUPS_A_PAGE = 5
+
+
+@operation(SERVICE, "ListCoverageStatistics")
+def list_coverage_statistics(
+    context: Context,
+    filterCriteria: dict[str, Any] | None = None,
+    groupBy: str = "",
+    nextToken: str = "",
+) -> RawReply:
+    """Counts rows of coverage.
+
+    The service model says that ``groupKey`` is the name of the grouping; AWS's own examples have
+    the group's value, and so has this reply, which therefore is not checked against the model.
+    """
+    criteria = filterCriteria or {}
+    tests = [coverage_test(key, conditions) for key, conditions in criteria.items()]
+    rows = [row for row in coverage_rows(context) if all(test(row) for test in tests)]
+    if not groupBy:
+        return RawReply(json.dumps({"totalCounts": len(rows)}))
+    if groupBy not in GROUPS:
+        fail("ValidationException", f"the emulator does not group by {groupBy}")
+    counts = Counter(value for row in rows for value in values_at(row, GROUPS[groupBy]))
+    groups = [{"groupKey": key, "count": number} for key, number in counts.most_common()]
+    shown, token = page(groups, nextToken, GROUPS_A_PAGE, fingerprint(criteria, groupBy))
+    reply = without_none(countsByGroup=list(shown) or None, nextToken=token)
+    return RawReply(json.dumps({"totalCounts": len(rows), **reply}))
 
 
 # --- what the control interface sets -------------------------------------------------------------

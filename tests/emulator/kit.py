@@ -21,11 +21,12 @@ module            what it replaces or reads
                   ``_render_request_template_v1``
 ``events``        ``EventBus.physical_resource_id``, ``Rule.send_to_targets``,
                   ``EventsHandler.put_events``
-``guardduty``     ``GuardDutyBackend.create_detector``
+``guardduty``     reads and fills ``GuardDutyBackend.detectors``
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
 ``network_acl``   ``NetworkAcl.get_filter_value``
+``organizations`` ``FakeAccount``, ``organizations_backends.master_accounts``
 ``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
 ``wafv2``         ``FakeIPSet``, ``FakeRule`` and ``FakeWebACL``, whose fields it sets
@@ -61,6 +62,7 @@ RESPONSES = {
     "events": ("moto.events", "EventsHandler"),
     "guardduty": ("moto.guardduty", "GuardDutyResponse"),
     "inspector2": ("moto.inspector2", "Inspector2Response"),
+    "organizations": ("moto.organizations", "OrganizationsResponse"),
     "ssm": ("moto.ssm", "SimpleSystemManagerResponse"),
     "wafv2": ("moto.wafv2", "WAFV2Response"),
 }

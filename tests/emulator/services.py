@@ -9,7 +9,7 @@ from tests.emulator import (
     cloudtrail,
     ec2,
     events,
-    guardduty,
+    guardduty_members,
     identity,
     inspector2,
     lambdas,
@@ -23,8 +23,8 @@ from tests.emulator import (
 def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
-    Importing ``athena``, ``cloudfront``, ``cloudtrail``, ``inspector2``, ``network_acl``, ``ssm``,
-    ``guardduty`` and ``wafv2`` registers their operations.
+    Importing ``athena``, ``cloudfront``, ``cloudtrail``, ``guardduty_members``, ``inspector2``,
+    ``network_acl``, ``ssm`` and ``wafv2`` registers their operations.
     """
     for module in (
         identity,
@@ -36,7 +36,7 @@ def install() -> None:
         ssm,
         lambdas,
         events,
-        guardduty,
+        guardduty_members,
         apigateway,
         s3,
         network_acl,

@@ -128,9 +128,9 @@ def refusals(operation: str) -> Iterator[None]:
 
 
 def pages(
-    client: Any, operation: str, key: str, page_size: int, **params: Any
+    client: Any, operation: str, key: str, page_size: int | None, **params: Any
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield the lists under ``key``, a page each, at the API's largest ``page_size``.
+    """Yield the lists under ``key``, a page each, at the API's largest ``page_size`` if it has one.
 
     Raises :class:`RefusedError` where AWS stops answering; the pages before it were yielded.
     """

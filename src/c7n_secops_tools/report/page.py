@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.environment import TemplateStream
 from markupsafe import Markup
 
+from c7n_secops_tools.membership.facts import SERVICES
 from c7n_secops_tools.report.charts import Style, content_security_policy, drawing, library
 from c7n_secops_tools.report.evidence import RANKED
 from c7n_secops_tools.report.text import NOT_SAID, clean
@@ -81,6 +82,8 @@ def write(report: Report, path: Path) -> None:
             changes=_changes(report),
             changed=any(line.changed or line.skipped or line.failed for line in report.lines),
             unevaluated=_unevaluated(report),
+            memberships=report.memberships.lines() if report.memberships.services else [],
+            services={name: SERVICES[name] for name in report.memberships.services},
             times=sorted(line.run.started for line in report.lines if line.run.started),
             now=datetime.now(timezone.utc),
             outcomes=OUTCOMES,

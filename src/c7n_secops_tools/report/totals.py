@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from c7n_secops_tools.membership.facts import Memberships
 from c7n_secops_tools.report import evidence
 from c7n_secops_tools.report.evidence import RANKED, Finding
 from c7n_secops_tools.report.traffic import Traffic
@@ -36,6 +37,8 @@ COLUMN = {
     "blocked": "changed",
     "counted": "changed",
     "expired": "changed",
+    "invited": "changed",
+    "accepted": "changed",
     "partial": "failed",
     "skipped": "skipped",
     "failed": "failed",
@@ -107,13 +110,15 @@ class Report:
 
     ``lines`` has one a run in the order of the tree, ``severities`` the findings, each counted
     once however many policies matched it, ``gravest`` the resources to show, ``matched`` how many
-    resources there are in all, ``traffic`` the resources whose requests are drawn.
+    resources there are in all, ``traffic`` the resources whose requests are drawn,
+    ``memberships`` the accounts and regions that are watched over.
     """
 
     def __init__(self, folders: Iterable[Path]):
         self.lines: list[Line] = []
         self.severities: Counter[str] = Counter()
         self.traffic: list[Traffic] = []
+        self.memberships = Memberships()
         self._resources: dict[tuple[str, str, str], Resource] = {}
         self._seen: set[int] = set()
         self._findings: set[int] = set()
@@ -170,9 +175,11 @@ class Report:
         silent = len(run.actions) > sum(results is not None for _, results in counted)
         if line.matched and silent and not run.dry and not outcomes:
             line.changed = None
-        for record in run.not_evaluated():
+        records = run.not_evaluated()
+        for record in records:
             unsaid.add(str(record.get("resource")))
             line.reasons[_why(record)] += 1
+        self.memberships.take(run, matched, records)
         line.not_evaluated = len(unsaid)
         return line
 
@@ -201,7 +208,7 @@ def _why(record: Row) -> tuple[str, str, str]:
 
 def subject(result: Row) -> str:
     """The id of the resource that a result or a record is of."""
-    keys = ("InstanceId", "resource", "id")
+    keys = ("InstanceId", "AccountId", "resource", "id")
     return next((str(result[key]) for key in keys if result.get(key)), "id unknown")
 
 

@@ -1,0 +1,1 @@
+"""Who is watched over: account x region x status, from the output of the check policies."""
