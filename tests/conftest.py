@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.emulator import Emulator, running
 from tests.harness import ACCOUNT, ISOLATED, REGION, Cli, Custodian, environ, run_cli
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +79,12 @@ def offline_cli(tmp_path: Path) -> Cli:
         return run_cli(*arguments, cwd=tmp_path, env={**environ(None), **extra}, timeout=timeout)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium, one a pytest worker; ``tests.browser.opened`` opens a page in it."""
+    from tests.browser import chromium
+
+    with chromium() as started:
+        yield started

@@ -1,0 +1,147 @@
+"""Interactive charts in a page that opens offline, under a content security policy by hashes.
+
+A page puts its styles into its head, each :class:`Chart` where it is to stand, :func:`library` and
+:func:`drawing` at its end, and :func:`content_security_policy` of all these parts first of all::
+
+    <meta http-equiv="Content-Security-Policy" content="{{ content_security_policy(parts) }}">
+    {{ style }} … {{ Chart(figure, "Findings by severity") }} … {{ library() }}{{ drawing() }}
+
+Only those parts run: what a chart shows is data, in a ``script`` element that no browser executes.
+The library is large, so it runs once all else is on the screen. Colours of text and grid follow the
+page's, light, dark or printed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.resources import files
+from typing import TYPE_CHECKING, ClassVar
+
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup, escape
+
+from c7n_secops_tools.report.text import clean
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+LABEL = 48
+"""Characters of a label that fit beside a chart."""
+
+
+@dataclass(frozen=True)
+class _Inline:
+    """A part of the page that the browser obeys, and so is allowed by its hash alone.
+
+    ``text`` is a program's or a style sheet's own, and holds nothing from outside.
+    """
+
+    text: str
+    element: ClassVar[str]
+    directive: ClassVar[str]
+    attributes: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        held = [end for end in (f"</{self.element}", "<!--") if end in self.text.lower()]
+        if held:
+            raise ValueError(f"an inline {self.element} ends elsewhere: it holds {held[0]}")
+
+    @property
+    def source(self) -> str:
+        """The source expression that allows this part, for its directive."""
+        digest = hashlib.sha256(self.text.encode()).digest()
+        return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+    def __html__(self) -> Markup:
+        tag = self.element
+        return Markup(f"<{tag}{self.attributes}>{self.text}</{tag}>")  # noqa: S704  (see text)
+
+
+class Script(_Inline):
+    """A script of the page."""
+
+    element, directive = "script", "script-src"
+
+
+class Library(Script):
+    """A script that the browser only holds, until :func:`drawing` runs it."""
+
+    attributes = ' type="text/plain" id="charts-library"'
+
+
+class Style(_Inline):
+    """A style sheet of the page."""
+
+    element, directive = "style", "style-src"
+
+
+OWN_STYLES = ("",)
+"""Style sheets and attributes that plotly.js writes as text; others it sets as objects."""
+
+
+def content_security_policy(parts: Iterable[_Inline]) -> str:
+    """Allows the parts, pictures that they hold or draw themselves, and nothing else."""
+    own = [Style(text).source for text in OWN_STYLES]
+    allowed: dict[str, list[str]] = {"script-src": [], "style-src": own}
+    for part in parts:
+        allowed[part.directive].append(part.source)
+    directives = {
+        "default-src": ["'none'"],
+        **{name: sources or ["'none'"] for name, sources in allowed.items()},
+        "style-src-attr": ["'unsafe-hashes'", *own],
+        "img-src": ["data:", "blob:"],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+    }
+    return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart of a page. ``label`` says what it shows to those who cannot see it.
+
+    Text from outside goes into the figure through :func:`shown`.
+    """
+
+    figure: Figure
+    label: str
+    height: int = 320
+
+    def __html__(self) -> Markup:
+        from plotly.utils import PlotlyJSONEncoder
+
+        self.figure.update_layout(height=self.height, template="none")
+        data = htmlsafe_json_dumps(
+            self.figure.to_plotly_json(), dumps=partial(json.dumps, cls=PlotlyJSONEncoder)
+        )
+        return Markup(
+            '<figure class="chart" role="img" aria-label="{}">'
+            '<script type="application/json">{}</script></figure>'
+        ).format(escape(clean(self.label)), data)
+
+
+def shown(text: str) -> str:
+    """Text from outside as plotly shows it: no control characters, no markup, and not too long."""
+    plain = clean(text)
+    cut = plain if len(plain) <= LABEL else f"{plain[: LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return html.escape(cut, quote=False)
+
+
+@cache
+def library() -> Library:
+    """plotly.js, as the plotly package holds it."""
+    from plotly.offline import get_plotlyjs
+
+    return Library(get_plotlyjs())
+
+
+@cache
+def drawing() -> Script:
+    """Draws each chart of the page once it is read, and again for another scheme or for paper."""
+    return Script((files(__package__) / "templates" / "charts.js").read_text(encoding="utf-8"))
