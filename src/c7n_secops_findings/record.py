@@ -88,8 +88,8 @@ class Finding:
         return {name: getattr(self, name) for name in FIELDS}
 
     def to_json(self) -> str:
-        """The record in one line."""
-        return json.dumps(self.to_dict(), separators=(",", ":"), default=str)
+        """The record in one line, in valid UTF-8 whatever the finding holds."""
+        return to_line(self.to_dict())
 
 
 FIELDS = tuple(each.name for each in fields(Finding))
@@ -103,9 +103,15 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
+def to_line(value: Any) -> str:
+    """A value as one line of JSON; times become texts, lone surrogates question marks."""
+    text = json.dumps(value, separators=(",", ":"), default=str, ensure_ascii=False)
+    return text.encode(errors="replace").decode()
+
+
 def identity(arn: str) -> str:
     """The id of the finding with this ARN."""
-    return hashlib.sha256(arn.encode()).hexdigest()
+    return hashlib.sha256(arn.encode(errors="surrogatepass")).hexdigest()
 
 
 def newest(findings: list[Finding]) -> list[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 FOLDER = "findings"
+LONGEST_LINE = 2**26
 TYPES = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
 
 
@@ -43,13 +45,13 @@ def open_store(*folders: Path) -> DuckDBPyConnection:
         for folder in folders
         for file in sorted(folder.glob(f"**/{FOLDER}/dt=*/*.parquet"))
     ]
-    connection.execute(f"CREATE TABLE nothing ({_columns()})")
-    source = "SELECT * FROM nothing"
     if found:
-        names = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}'" for name in found)
-        source = f"SELECT * FROM read_parquet([{names}], hive_partitioning = false)"
+        connection.read_parquet(found, hive_partitioning=False).create_view("stored")
+    else:
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in columns_of_schema().items())
+        connection.execute(f"CREATE TABLE stored ({columns})")
     connection.execute(
-        f"CREATE VIEW findings AS {source} "
+        "CREATE VIEW findings AS SELECT * FROM stored "
         "QUALIFY row_number() OVER (PARTITION BY id ORDER BY version DESC) = 1"
     )
     return connection
@@ -73,25 +75,23 @@ class Store:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".writing-") as writing:
             lines, made = Path(writing) / "batch.ndjson", Path(writing) / "batch.parquet"
-            with lines.open("w") as stream:
+            with lines.open("w", encoding="utf-8") as stream:
                 for finding in findings:
                     stream.write(f"{finding.to_json()}\n")
-            self._connection.execute(
-                f"COPY (SELECT * FROM read_json(?, format = 'newline_delimited', "
-                f"maximum_object_size = 67108864, columns = {{{_columns(': ', chr(39))}}})) "
-                f"TO '{str(made).replace(chr(39), chr(39) * 2)}' "
-                "(FORMAT parquet, COMPRESSION zstd)",
-                [str(lines)],
-            )
+            self._connection.read_json(
+                str(lines),
+                columns=columns_of_schema(),
+                format="newline_delimited",
+                maximum_object_size=LONGEST_LINE,
+            ).to_parquet(str(made), compression="zstd")
             made.replace(file)
         return file
 
 
-def _columns(between: str = " ", quote: str = "") -> str:
-    properties: dict[str, Any] = schema()["properties"]
-    return ", ".join(
-        f'"{name}"{between}{quote}{_type(of)}{quote}' for name, of in properties.items()
-    )
+@cache
+def columns_of_schema() -> dict[str, str]:
+    """The DuckDB type of each field of a record."""
+    return {name: _type(of) for name, of in schema()["properties"].items()}
 
 
 def _type(of: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ no documented form raises :class:`UnknownShapeError`, which says what is wrong.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,6 +49,13 @@ WRAPPINGS = 2
 
 def decode(body: str | Mapping[str, Any]) -> list[Finding]:
     """The records of one message; raises UnknownShapeError."""
+    try:
+        return _decode(body)
+    except RecursionError as error:
+        raise UnknownShapeError("the message is nested too deeply") from error
+
+
+def _decode(body: str | Mapping[str, Any]) -> list[Finding]:
     event = _object(body)
     for _ in range(WRAPPINGS):
         if event.value.get("Type") != "Notification" or "Message" not in event.value:
@@ -80,7 +88,15 @@ def _from_event(event: Node) -> list[Finding]:
 def _object(body: str | Mapping[str, Any]) -> Node:
     if isinstance(body, str):
         try:
-            body = json.loads(body)
-        except (ValueError, RecursionError) as error:
+            body = json.loads(body, parse_constant=_finite, parse_float=_finite)
+        except ValueError as error:
             raise UnknownShapeError(f"the message is not JSON: {error}") from error
     return Node.of(body, "event")
+
+
+def _finite(text: str) -> float:
+    """A number that JSON can hold: Python would read others too."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is not a number of JSON")
+    return number

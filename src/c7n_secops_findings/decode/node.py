@@ -18,6 +18,13 @@ UNIX = "%a %b %d %H:%M:%S.%f UTC %Y"
 """Wed Sep 04 16:59:44.356 UTC 2024"""
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, and not one of the floats that are none."""
+    if isinstance(value, float):
+        return not math.isnan(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 class UnknownShapeError(ValueError):
     """An event or a finding is not of a form that its service documents; says where and how."""
 
@@ -29,8 +36,8 @@ def moment(value: Any) -> datetime:
     """
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not (math.isfinite(value) and 0 <= value < LAST_SECOND):
+    if is_number(value):
+        if not 0 <= value < LAST_SECOND:
             raise ValueError("is not a number of seconds since 1970")
         return EPOCH + timedelta(milliseconds=round(value * 1000))
     if not isinstance(value, str) or len(value) > 64:
@@ -110,7 +117,7 @@ class Node:
         value = self.value.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        if not is_number(value):
             raise self.wrong(key, "a number")
         return float(min(max(value, low), high))
 
@@ -119,9 +126,9 @@ class Node:
         value = self.value.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not is_number(value):
             raise self.wrong(key, "a number")
-        return int(value) if math.isfinite(value) and low <= value <= high else None
+        return int(value) if low <= value <= high else None
 
     def flag(self, key: str) -> bool | None:
         """True or false."""
