@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -105,8 +106,12 @@ def schema() -> dict[str, Any]:
 
 def to_line(value: Any) -> str:
     """A value as one line of JSON; times become texts, lone surrogates question marks."""
-    text = json.dumps(value, separators=(",", ":"), default=str, ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), default=_plain, ensure_ascii=False)
     return text.encode(errors="replace").decode()
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def identity(arn: str) -> str:

@@ -16,15 +16,7 @@ from c7n_secops_findings.decode import classic, guardduty, inspector2, securityh
 from c7n_secops_findings.decode.node import Node, UnknownShapeError
 from c7n_secops_findings.record import Finding
 
-__all__ = ("DECODERS", "UnknownShapeError", "decode")
-
-DECODERS: Mapping[str, Callable[[Any], Finding]] = {
-    "inspector2": inspector2.decode,
-    "inspector": classic.decode,
-    "guardduty": guardduty.decode,
-    "securityhub": securityhub.decode,
-}
-"""By ``source``: one finding, as the service's API or its event gives it → its record."""
+__all__ = ("UnknownShapeError", "attempt", "decode")
 
 ONE_FINDING = {
     ("aws.inspector2", "Inspector2 Finding"): inspector2.decode,
@@ -45,6 +37,16 @@ NO_FINDING = {
 }
 WRAPPINGS = 2
 """How deep notifications may be in one another: a topic subscribed to a topic's queue."""
+
+
+def attempt(
+    decode: Callable[[Mapping[str, Any]], Finding], finding: Mapping[str, Any]
+) -> Finding | UnknownShapeError:
+    """The record of a finding that a service's API returned, or why it has none."""
+    try:
+        return decode(finding)
+    except UnknownShapeError as error:
+        return error
 
 
 def decode(body: str | Mapping[str, Any]) -> list[Finding]:

@@ -6,7 +6,8 @@ takes, :func:`make` the sinks themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +21,15 @@ from c7n_secops_findings.sinks.securityhub import SecurityHubSink
 from c7n_secops_findings.store import FOLDER
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 1000}
-BUCKET = {"type": "string", "pattern": "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"}
-KEY = {"type": "string", "pattern": "^(arn:aws[a-z-]*:kms:|alias/|[0-9a-f-]{36}$)[\\w:/-]{0,500}$"}
-QUEUE = {"type": "string", "pattern": "^https?://[^\\s]{1,500}$"}
-TOPIC = {"type": "string", "pattern": "^arn:aws[a-z-]*:sns:[^\\s]{1,500}$"}
+BUCKET = {"type": "string", "pattern": "^[A-Za-z0-9{}_.-]{3,128}$"}
+STREAM = {"type": "string", "pattern": "^[A-Za-z0-9{}_.-]{1,64}$"}
+PREFIX = {"type": "string", "pattern": "^[A-Za-z0-9{}_./=-]{1,200}$"}
 PEOPLE = {"type": "array", "minItems": 1, "maxItems": 100, "items": TEXT}
 MAIL = {"to": PEOPLE, "subject": TEXT, "template": TEXT}
+
+
+UNEXPANDED = re.compile(r"\{[a-z_]+\}")
+"""A variable of the policy that has no value."""
 
 
 class Place(NamedTuple):
@@ -59,19 +63,19 @@ SCHEMA = {
                 "s3",
                 ["bucket"],
                 bucket=BUCKET,
-                prefix={"type": "string", "pattern": "^[\\w./=-]{0,500}$"},
+                prefix=PREFIX,
                 formats={
                     "type": "array",
                     "minItems": 1,
                     "uniqueItems": True,
                     "items": {"enum": list(FORMATS)},
                 },
-                **{"kms-key": KEY},
+                **{"kms-key": TEXT},
             ),
             _sink("securityhub"),
-            _sink("firehose", ["stream"], stream={"type": "string", "pattern": "^[\\w.-]{1,64}$"}),
-            _sink("sqs", ["queue", "to"], queue=QUEUE, **MAIL),
-            _sink("sns", ["topic", "to"], topic=TOPIC, **MAIL),
+            _sink("firehose", ["stream"], stream=STREAM),
+            _sink("sqs", ["queue", "to"], queue=TEXT, **MAIL),
+            _sink("sns", ["topic", "to"], topic=TEXT, **MAIL),
         ]
     },
 }
@@ -83,6 +87,14 @@ PERMISSIONS = {
     "sqs": ("sqs:SendMessage",),
     "sns": ("sns:Publish",),
 }
+
+
+def unexpanded(sinks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The options that still hold a variable, with it, as an error names them."""
+    for options in sinks:
+        for key, value in options.items():
+            if key not in MAIL and isinstance(value, str) and UNEXPANDED.search(value):
+                yield f"{options['type']}.{key} {value}"
 
 
 def permissions(sinks: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ COLUMN = {
     "succeeded": "changed",
     "running": "changed",
     "changed": "changed",
+    "exported": "changed",
     "captured": "changed",
     "contained": "changed",
     "released": "changed",
