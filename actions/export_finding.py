@@ -49,9 +49,9 @@ class ExportFinding(SecOpsElement, Action):
 
     ``sinks`` are ``local`` (Parquet files under the output directory, which take the extra
     ``findings``), ``s3`` (``bucket``, ``prefix``, ``kms-key``; ``formats``: record, raw, ocsf,
-    asff), ``securityhub`` (imported in each finding's own account), ``firehose`` (``stream``), and
-    ``sqs`` (``queue``) or ``sns`` (``topic``) of c7n-mailer, with ``to``, ``subject`` and
-    ``template``.
+    asff), ``opensearch`` (``endpoint``), ``securityhub`` (imported in each finding's own account),
+    ``firehose`` (``stream``), and ``sqs`` (``queue``) or ``sns`` (``topic``) of c7n-mailer, with
+    ``to``, ``subject`` and ``template``.
 
     Returns one result a resource: ``exported``, ``partial`` or ``failed`` where a sink refused
     findings (``code`` and ``reason`` of the first), ``not-evaluated`` where a read was refused.

@@ -39,6 +39,9 @@ VARIABLES = yaml.safe_load((ROOT / "accounts.yml").read_text())["accounts"][0]["
 OURS = {path.name for path in (ROOT / "src").iterdir() if (path / "__init__.py").exists()}
 AT_RUN_TIME = {"boto3", "botocore", "c7n", "c7n_secops", *sys.stdlib_module_names}
 WITHOUT_OPERATION = {
+    "es:ESHttpGet",
+    "es:ESHttpPost",
+    "es:ESHttpPut",
     "iam:PassRole",
     "kms:Decrypt",
     "kms:GenerateDataKey",

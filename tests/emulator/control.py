@@ -6,7 +6,7 @@ from typing import Any
 
 from moto.moto_api._internal.models import moto_api_backend
 
-from tests.emulator import events, identity, inspector2, lambdas, ssm
+from tests.emulator import events, identity, inspector, inspector2, lambdas, queues, ssm
 from tests.emulator.kit import state
 from tests.emulator.server import Emulator, Fault
 
@@ -22,6 +22,7 @@ def reset(emulator: Emulator) -> None:
     lambdas.forget()
     moto_api_backend.reset()
     identity.KEYS.clear()
+    inspector.forget()
     emulator.faults = []
     emulator.delay_ms = emulator.first_delay
     emulator.log.clear()
@@ -75,6 +76,18 @@ def add_findings(
     emulator: Emulator, account: str, region: str, findings: list[dict[str, Any]]
 ) -> int:
     return inspector2.add_findings(account, region, findings)
+
+
+def add_classic_findings(
+    emulator: Emulator, account: str, region: str, findings: list[dict[str, Any]]
+) -> None:
+    inspector.add(account, region, findings)
+
+
+def poll_queue(
+    emulator: Emulator, account: str, region: str, queue: str, batches: int | None = None
+) -> int:
+    return queues.poll(account, region, queue, batches)
 
 
 def remove_findings(emulator: Emulator, account: str, region: str, arns: list[str]) -> None:
@@ -142,6 +155,7 @@ def lambda_results(
 FUNCTIONS = {
     function.__name__: function
     for function in (
+        add_classic_findings,
         add_findings,
         calls,
         clear_calls,
@@ -153,6 +167,7 @@ FUNCTIONS = {
         finish_commands,
         fire_schedule,
         lambda_results,
+        poll_queue,
         remove_findings,
         reset,
         seed,

@@ -25,6 +25,7 @@ module            what it replaces or reads
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
+``queues``        ``LambdaBackend.create_event_source_mapping``; reads event source mappings
 ``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
 ``wire``          moto's request routers and error serialisers
@@ -57,11 +58,12 @@ RESPONSES = {
     "events": ("moto.events", "EventsHandler"),
     "guardduty": ("moto.guardduty", "GuardDutyResponse"),
     "inspector2": ("moto.inspector2", "Inspector2Response"),
+    "securityhub": ("moto.securityhub", "SecurityHubResponse"),
     "ssm": ("moto.ssm", "SimpleSystemManagerResponse"),
 }
 
 # What the service answers when a request breaks a limit of its model.
-INVALID_REQUEST = {"guardduty": "BadRequestException"}
+INVALID_REQUEST = {"guardduty": "BadRequestException", "securityhub": "InvalidInputException"}
 
 T = TypeVar("T")
 Handler = Callable[..., Any]

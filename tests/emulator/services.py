@@ -11,7 +11,9 @@ from tests.emulator import (
     identity,
     inspector2,
     lambdas,
+    queues,
     s3,
+    securityhub,
     ssm,
 )
 
@@ -19,7 +21,8 @@ from tests.emulator import (
 def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
-    Importing ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
+    Importing ``cloudtrail``, ``inspector2``, ``ssm``, ``guardduty`` and ``securityhub`` registers
+    their operations.
     """
     for module in (
         identity,
@@ -28,9 +31,11 @@ def install() -> None:
         inspector2,
         ssm,
         lambdas,
+        queues,
         events,
         guardduty,
         apigateway,
         s3,
+        securityhub,
     ):
         getattr(module, "install", lambda: None)()

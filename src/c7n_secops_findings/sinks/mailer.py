@@ -11,13 +11,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from c7n.actions.notify import Notify
 from c7n.utils import dumps
 
 from c7n_secops.aws.calls import FAILURES, failure
 from c7n_secops_findings.record import Finding
 from c7n_secops_findings.sinks import Refusal, refused
 
+MESSAGE_TYPE = "maidmsg/1.0"
+"""What c7n-mailer knows Custodian's messages by."""
 BYTES = 250_000
 """The largest message, with room for its attributes below 256 KiB."""
 
@@ -55,7 +56,7 @@ class MailerSink:
             return self.write(findings[:middle]) + self.write(findings[middle:])
         if len(body) > BYTES:
             return refused(findings, "TooLarge", f"{len(body)} bytes, a message has {BYTES}")
-        mtype = {"DataType": "String", "StringValue": Notify.C7N_DATA_MESSAGE}
+        mtype = {"DataType": "String", "StringValue": MESSAGE_TYPE}
         try:
             self.send(body, {"mtype": mtype})
         except FAILURES as error:

@@ -11,11 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from c7n.utils import local_session
+
 from c7n_secops_findings.access import Access
 from c7n_secops_findings.sinks import Sink
 from c7n_secops_findings.sinks.firehose import FirehoseSink
 from c7n_secops_findings.sinks.local import LocalSink
 from c7n_secops_findings.sinks.mailer import MailerSink
+from c7n_secops_findings.sinks.opensearch import Cluster, OpenSearchSink
 from c7n_secops_findings.sinks.s3 import FORMATS, S3Sink
 from c7n_secops_findings.sinks.securityhub import SecurityHubSink
 from c7n_secops_findings.store import FOLDER
@@ -72,6 +75,7 @@ SCHEMA = {
                 },
                 **{"kms-key": TEXT},
             ),
+            _sink("opensearch", ["endpoint"], endpoint=TEXT),
             _sink("securityhub"),
             _sink("firehose", ["stream"], stream=STREAM),
             _sink("sqs", ["queue", "to"], queue=TEXT, **MAIL),
@@ -82,6 +86,7 @@ SCHEMA = {
 PERMISSIONS = {
     "local": (),
     "s3": ("s3:PutObject", "kms:GenerateDataKey"),
+    "opensearch": ("es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut"),
     "securityhub": ("securityhub:BatchImportFindings",),
     "firehose": ("firehose:PutRecordBatch",),
     "sqs": ("sqs:SendMessage",),
@@ -127,6 +132,9 @@ def _make(options: Mapping[str, Any], place: Place) -> Sink:
             key=options.get("kms-key"),
             formats=options.get("formats", ["record"]),
         )
+    if kind == "opensearch":
+        session = local_session(access.element.manager.session_factory)
+        return OpenSearchSink(Cluster(options["endpoint"], session, access.region))
     if kind == "securityhub":
         return SecurityHubSink(access)
     if kind == "firehose":
