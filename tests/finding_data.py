@@ -27,10 +27,10 @@ def at(moment: datetime) -> str:
 def finding(number: int = 0, **changes: Any) -> Finding:
     """One finding by its number; ``changes`` are fields of the record."""
     chance = random.Random(number)  # noqa: S311  (data for tests)
-    account, region = chance.choice(sorted(ACCOUNTS)), chance.choice(REGIONS)
     guarded = number % 10 == 9
-    cve = f"CVE-2025-{chance.randrange(CVES) + 1000}"
-    instance = f"i-{chance.randrange(1 + number // 5):017x}"
+    vulnerability, host = chance.randrange(CVES), chance.randrange(1 + number // 5)
+    cve, instance = f"CVE-2025-{vulnerability + 1000}", f"i-{host:017x}"
+    account, region = sorted(ACCOUNTS)[host % 3], REGIONS[host % 2]
     seen = NOW - timedelta(days=chance.randrange(700), hours=1)
     source = "guardduty" if guarded else "inspector2"
     kind = "Recon:EC2/PortProbeUnprotectedPort" if guarded else "PACKAGE_VULNERABILITY"
@@ -64,9 +64,9 @@ def finding(number: int = 0, **changes: Any) -> Finding:
         "resource_arn": f"arn:aws:ec2:{region}:{account}:instance/{instance}",
         "resource_type": "AwsEc2Instance",
         "resource_tags": {"Name": f"web-{instance[-3:]}"},
-        "owner": chance.choice(("web", "data", None)),
+        "owner": ("web", "data", None)[host % 3],
         "public_ips": ("198.51.100.7",),
-        "internet_exposed": chance.choice((True, False)),
+        "internet_exposed": host % 4 < 2,
         "raw": {"findingArn": arn, "odd": [1, {"a": None}]},
     }
     if not guarded:
@@ -76,7 +76,7 @@ def finding(number: int = 0, **changes: Any) -> Finding:
             "exploit_available": chance.choice((True, False)),
             "fix_available": chance.choice(("YES", "NO", "PARTIAL")),
             "packages": (package,),
-            "remediation": f"Update {package['name']} to 1.3." if chance.random() < 0.8 else None,
+            "remediation": f"Update {package['name']} to 1.3." if vulnerability % 5 else None,
         }
     return Finding(**{**fields, **changes})
 

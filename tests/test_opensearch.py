@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +17,15 @@ from typing import Any
 import boto3
 import pytest
 
+import c7n_secops_findings
 from c7n_secops_findings.record import FIELDS
 from c7n_secops_findings.sinks.opensearch import PAUSES, Cluster, OpenSearchSink, index_of
+from c7n_secops_tools import cli
+from c7n_secops_tools.opensearch.dashboards import PANELS, saved_objects
 from tests.finding_data import finding, findings
 
+DEPLOY = Path(__file__).parents[1] / "deploy"
+INDEX = Path(c7n_secops_findings.__file__).parent / "index"
 TEMPLATE, RETENTION = "/_index_template/secops-findings", "/_plugins/_ism/policies/secops-findings"
 CONFLICT = {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "old"}}
 BUSY = {"status": 429, "error": {"type": "opensearch_rejected_execution_exception", "reason": "."}}
@@ -383,3 +390,36 @@ def test_a_certificate_that_is_not_trusted_gets_no_record(
         assert server.requests == []
         monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
         assert OpenSearchSink(cluster(endpoint, waits)).write([finding()]) == []
+
+
+# the dashboards
+
+
+def test_every_reference_of_a_saved_object_is_to_one_that_is_saved() -> None:
+    saved = list(saved_objects())
+    known = {(each["type"], each["id"]) for each in saved}
+    assert len(known) == len(saved) == 6
+    for each in saved:
+        assert {(to["type"], to["id"]) for to in each["references"]} <= known
+        names = {to["name"] for to in each["references"]}
+        assert names == set(re.findall(r'RefName\\*": \\*"([^"\\]+)', json.dumps(each)))
+
+
+def test_every_field_of_a_panel_can_be_aggregated() -> None:
+    mapping = json.loads((INDEX / "template.json").read_text())["template"]["mappings"]
+    for panel in PANELS:
+        measured = {each for _, each in panel.measures if each}
+        for used in {*panel.filters, *measured, *dict(panel.levels)}:
+            name, _, inner = used.partition(".")
+            found = mapping["properties"][name]
+            assert (found["fields"][inner] if inner else found)["type"] != "text", used
+
+
+def test_the_shipped_dashboards_are_those_that_the_command_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["c7n-secops", "dashboards"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 0
+    assert capsys.readouterr().out == (DEPLOY / "opensearch-dashboards.ndjson").read_text()

@@ -14,6 +14,8 @@ def main() -> NoReturn:
     try:
         import click
 
+        from c7n_secops_tools.ingest import build_ingest
+        from c7n_secops_tools.opensearch.dashboards import dashboards
         from c7n_secops_tools.report.command import report
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("c7n_secops"):
@@ -25,7 +27,9 @@ def main() -> NoReturn:
     def commands() -> None:
         """Security operations for Cloud Custodian."""
 
+    commands.add_command(build_ingest)
     commands.add_command(report)
+    commands.add_command(dashboards)
     try:
         code = commands.main(prog_name="c7n-secops", standalone_mode=False)
     except click.Abort:

@@ -86,12 +86,12 @@ class Cluster:
             raise ValueError(f"the OpenSearch endpoint must begin with https://, not {endpoint!r}")
         self.endpoint, self.session, self.region = endpoint.rstrip("/"), session, region
         self.wait = wait
-        trusted: Any = os.environ.get("AWS_CA_BUNDLE") or True
-        self._http = URLLib3Session(
-            verify=trusted,
-            proxies=get_environ_proxies(endpoint),
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        )
+        settings: dict[str, Any] = {
+            "verify": os.environ.get("AWS_CA_BUNDLE") or True,
+            "proxies": get_environ_proxies(endpoint),
+            "socket_options": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        }
+        self._http = URLLib3Session(**settings)
 
     def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         """Send a request, again while the server is busy or silent; every one is idempotent."""
