@@ -22,7 +22,7 @@ from c7n_secops_findings.record import FIELDS
 from c7n_secops_findings.sinks.opensearch import PAUSES, Cluster, OpenSearchSink, index_of
 from c7n_secops_tools import cli
 from c7n_secops_tools.opensearch.dashboards import PANELS, saved_objects
-from tests.finding_data import finding, findings
+from tests.finding_fleet import finding, findings
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 INDEX = Path(c7n_secops_findings.__file__).parent / "index"

@@ -14,7 +14,7 @@ from c7n_secops_findings.record import Finding
 from c7n_secops_findings.sinks.opensearch import ALIAS, Cluster, OpenSearchSink, index_of
 from c7n_secops_findings.store import Store, open_store
 from c7n_secops_tools.opensearch.dashboards import PANELS, Panel, saved_objects
-from tests.finding_data import findings
+from tests.finding_fleet import findings
 from tests.opensearch.server import OpenSearch, running
 
 pytestmark = pytest.mark.opensearch
