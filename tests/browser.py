@@ -36,6 +36,15 @@ class Opened:
             self.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000
         )
 
+    def wait_until(self, *marks: str) -> float:
+        """Wait until the page has set these performance marks; seconds from its start to the last.
+
+        The page of the report sets ``tables`` and ``charts``.
+        """
+        times = "Math.max(...names.map(n => performance.getEntriesByName(n)[0]?.startTime ?? NaN))"
+        asked = self.page.wait_for_function(f"names => {times} || null", arg=list(marks))
+        return float(asked.json_value()) / 1000
+
     def colours(self, selector: str = "body") -> int:
         """How many different colours a screenshot of an element has; a blank one has 1."""
         picture = self.page.locator(selector).first.screenshot()

@@ -13,22 +13,14 @@ from typing import Any
 
 import click
 
-from c7n_secops_findings.record import INSTANCE
 from c7n_secops_findings.sinks.opensearch import ALIAS
+from c7n_secops_tools.report.findings import ATTENTION
 
 ROWS = 50
 """Rows that a table shows of each level."""
 TERMS = 10_000
 """Terms of a level that each index tells; were it less than there are, sums would be too low."""
 ACTIVE: dict[str, Any] = {"status": "ACTIVE"}
-ATTENTION: dict[str, Any] = {
-    **ACTIVE,
-    "severity": "CRITICAL",
-    "exploit_available": True,
-    "internet_exposed": True,
-    "resource_type": INSTANCE,
-}
-"""An instance that anyone can reach, with a critical finding for which an exploit is known."""
 NOTHING_SAID = "not said"
 WIDTH, HEIGHT = 24, 16
 

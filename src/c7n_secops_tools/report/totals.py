@@ -99,18 +99,19 @@ class Resource:
 class Report:
     """Reads every run under the folders once and adds it up.
 
-    ``lines`` has one a run in the order of the tree, ``severities`` the findings, each counted
-    once however many policies matched it, ``gravest`` the resources to show, ``matched`` how many
-    resources there are in all.
+    ``folders`` are these, ``lines`` has one a run in the order of the tree, ``severities`` the
+    findings, each counted once however many policies matched it, ``gravest`` the resources to
+    show, ``matched`` how many resources there are in all.
     """
 
     def __init__(self, folders: Iterable[Path]):
+        self.folders = tuple(folders)
         self.lines: list[Line] = []
         self.severities: Counter[str] = Counter()
         self._resources: dict[tuple[str, str, str], Resource] = {}
         self._seen: set[int] = set()
         self._findings: set[int] = set()
-        for run in find(folders):
+        for run in find(self.folders):
             self.lines.append(self._line(run))
 
     @property
