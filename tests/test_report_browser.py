@@ -203,11 +203,13 @@ def test_severities_sort_by_gravity(browser: Browser, small: Path) -> None:
     with opened(browser, small) as found:
         found.wait_until("tables")
         order = found.page.locator("#findings th:first-child .dtcc-button_order")
-        seen = []
-        for _ in range(2):
+        for first in ("CRITICAL", "UNTRIAGED"):
             order.click()
-            seen.append(shown_of(found.page, "#findings")[0][0])
-        assert seen == ["UNTRIAGED", "CRITICAL"]
+            found.page.wait_for_function(
+                "first => document.querySelector('#findings th[aria-sort]')"
+                " && document.querySelector('#findings td').textContent === first",
+                arg=first,
+            )
 
 
 def test_the_tables_of_policies_sort_and_filter_too(browser: Browser, small: Path) -> None:

@@ -55,7 +55,10 @@ class Table:
             "columns": [column._asdict() for column in self.columns],
             "order": [] if self.order is None else [[self.order, "desc"]],
         }
-        yield Markup('<table class="data" aria-label="{}"></table>').format(clean(self.label))
+        heads = (Markup("<th>{}</th>").format(column.title) for column in self.columns)
+        yield Markup(
+            '<table class="data" aria-label="{}"><thead><tr>{}</tr></thead></table>'
+        ).format(clean(self.label), Markup("").join(heads))
         yield Markup('<script type="application/json" class="form">{}</script>').format(
             _dumps(told)
         )

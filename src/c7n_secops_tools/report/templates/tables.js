@@ -34,11 +34,8 @@
 
   const column = ({ title, kind }) => {
     const { createdCell, ...rest } = kinds[kind];
-    const name = document.createElement("span");
-    name.textContent = title;
     return {
       ...rest,
-      title: name.innerHTML,
       defaultContent: "",
       createdCell: (cell, value) => {
         cell.dataset.label = title;
