@@ -9,6 +9,7 @@ import random
 import zlib
 from collections import Counter
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import c7n_mailer
@@ -294,7 +295,7 @@ def test_c7n_mailer_reads_what_is_sent_to_it(
         },
         emulator.session(ACCOUNT, REGION),
         logging.getLogger("mailer"),
-    ).get_to_addrs_email_messages_map(message)
+    ).get_emails_to_mimetext_map(message)
     people = {person for addresses in mails for person in addresses}
     wanted = {"owner@example.com", "security@example.com"} if kind == "sqs" else {"a@example.com"}
     assert people == wanted

@@ -14,7 +14,7 @@ REGION = r"[a-z]{2}(?:-[a-z]+)+-\d{1,2}"
 ARN = re.compile(
     rf"arn:(aws[a-z-]{{0,20}}):([a-z0-9-]{{1,63}}):({REGION})?:({ACCOUNT})?:\S.{{0,1900}}"
 )
-INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+INSTANCE_ID = re.compile(r"\bi-(?:[0-9a-f]{17}|[0-9a-f]{8})\b")
 
 
 class Arn(NamedTuple):
