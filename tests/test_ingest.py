@@ -17,7 +17,7 @@ import pytest
 from c7n.credentials import SessionFactory
 from c7n.utils import reset_session_cache
 
-from c7n_secops_findings import ingest
+from c7n_secops_findings import enrich, ingest
 from c7n_secops_findings.access import Access
 from c7n_secops_findings.accounts import Accounts
 from c7n_secops_findings.decode import decode
@@ -167,7 +167,7 @@ def test_a_batch_costs_a_role_an_account_and_a_look_up_and_an_object_a_place(
     assert ingester.ingest(messages(event(99, PRODUCTION, resource=instances[PRODUCTION][0]))) == []
     emulator = hub.emulator
     assert len(emulator.calls("sts", "AssumeRole")) == 2
-    assert len(emulator.calls("ec2", "DescribeInstances")) == 2 + 1
+    assert len(emulator.calls("ec2", "DescribeInstances")) == 2
     assert len(emulator.calls("s3", "PutObject")) == 2 + 1
 
 
@@ -280,6 +280,24 @@ def test_an_instance_that_is_gone_is_terminated_and_hides_no_other(
         never: "terminated",
         "no-instance-id": "terminated",
     }
+
+
+def test_an_instance_is_looked_up_again_after_a_minute_and_one_that_is_gone_is_known_to_be(
+    hub: Hub, instances: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(float(minute * 61) for minute in (0, 0.5, 2, 2.5, 4))
+    ingester = hub.ingester()
+    monkeypatch.setattr(enrich, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    name, never = instances[PRODUCTION][0], "i-0123456789abcdef0"
+    asked = []
+    for minute in range(4):
+        bodies = [
+            event(minute * 2 + n, PRODUCTION, resource=r) for n, r in enumerate((name, never))
+        ]
+        assert ingester.ingest(messages(*bodies)) == []
+        asked.append(len(hub.emulator.calls("ec2", "DescribeInstances")))
+    assert asked == [2, 2, 4, 4]  # each look-up is refused once for the one that is gone
+    assert dict(hub.stored("resource_id, enrichment_status")) == {name: "ok", never: "terminated"}
 
 
 def test_an_account_that_lets_nobody_in_is_denied(

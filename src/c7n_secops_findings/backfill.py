@@ -20,9 +20,19 @@ GUARDDUTY_PAGE = 50
 def from_inspector(
     client: Any, since: datetime | None = None
 ) -> Iterator[Finding | UnknownShapeError]:
-    """The findings of Inspector in one account and region; those that changed since then."""
+    """The findings of Inspector in one account and region; those that changed since then.
+
+    A delegated administrator's come an account at a time, so that each batch is of few accounts.
+    """
     criteria = {"updatedAt": [{"startInclusive": since}]} if since else {}
-    for page in pages(client, "list_findings", "findings", FINDINGS_PAGE, filterCriteria=criteria):
+    for page in pages(
+        client,
+        "list_findings",
+        "findings",
+        FINDINGS_PAGE,
+        filterCriteria=criteria,
+        sortCriteria={"field": "AWS_ACCOUNT_ID", "sortOrder": "ASC"},
+    ):
         yield from (attempt(inspector2.decode, each) for each in page)
 
 

@@ -1,14 +1,15 @@
 """Completes records: account, instance, and the finding where a message only names it.
 
-Instances are asked for by account and region, up to 1,000 in a call. An instance that is gone, or
-that AWS refuses to describe, leaves the record with what the finding says, and says so in
-``enrichment_status``. Where AWS does not answer (throttled, out of reach), the record is refused:
-it has to come again.
+Instances are asked for by account and region, up to 1,000 in a call, and again after a minute. An
+instance that is gone, or that AWS refuses to describe, leaves the record with what the finding
+says, and says so in ``enrichment_status``. Where AWS does not answer (throttled, out of reach), the
+record is refused: it has to come again.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -30,6 +31,9 @@ INSTANCES = 1000
 """Instance ids that one DescribeInstances takes."""
 CLASSIC_FINDINGS = 100
 """ARNs that one DescribeFindings of Inspector Classic takes."""
+FRESH = 60.0
+"""Seconds for which an instance is not asked for again: a scan's findings come in many batches."""
+MOST_KEPT = 2000
 GONE = "InvalidInstanceID.NotFound"
 
 Instances = dict[str, dict[str, Any]]
@@ -41,6 +45,7 @@ class Enricher:
 
     def __init__(self, access: Access, accounts: Accounts):
         self.access, self.accounts = access, accounts
+        self._instances: dict[tuple[Place, str], tuple[float, dict[str, Any] | None]] = {}
 
     def enrich(self, findings: Sequence[Finding]) -> tuple[list[Finding], list[Refusal]]:
         """The records, completed, and those that cannot be completed now."""
@@ -73,17 +78,30 @@ class Enricher:
 
     def _describe_instances(self, place: Place, findings: list[Finding]) -> list[Finding]:
         names = sorted({f.resource_id for f in findings if INSTANCE_ID.fullmatch(f.resource_id)})
-        known: Instances = {}
-        if names:
-            client = self.access.client("ec2", *place)
-            for batch in batches(names, INSTANCES):
-                known |= describe(client, batch)
+        known = self._known(place, names)
         return [
             with_instance(finding, known[finding.resource_id])
             if finding.resource_id in known
             else replace(finding, enrichment_status="terminated")
             for finding in findings
         ]
+
+    def _known(self, place: Place, names: list[str]) -> Instances:
+        """The instances of these ids that there are; asked for unless they just were."""
+        now = time.monotonic()
+        kept = {name: self._instances.get((place, name)) for name in names}
+        known = {name: found[1] for name, found in kept.items() if found and found[0] > now}
+        missing = [name for name in names if name not in known]
+        if missing:
+            client = self.access.client("ec2", *place)
+            if len(self._instances) + len(missing) > MOST_KEPT:
+                self._instances.clear()
+            for batch in batches(missing, INSTANCES):
+                answer = describe(client, batch)
+                known.update({name: answer.get(name) for name in batch})
+            until = now + FRESH
+            self._instances.update({(place, name): (until, known[name]) for name in missing})
+        return {name: instance for name, instance in known.items() if instance is not None}
 
     def _describe_findings(self, place: Place, findings: list[Finding]) -> list[Finding]:
         client = self.access.client("inspector", *place)

@@ -40,15 +40,14 @@ def moment(value: Any) -> datetime:
         if not 0 <= value < LAST_SECOND:
             raise ValueError("is not a number of seconds since 1970")
         return EPOCH + timedelta(milliseconds=round(value * 1000))
-    if not isinstance(value, str):
-        raise ValueError("is not a time")
-    iso = ISO.fullmatch(value)
+    text = value if isinstance(value, str) else ""
+    iso = ISO.fullmatch(text)
     if iso:
         day, clock, fraction, hours, minutes = iso.groups()
         offset = f"{hours or '+00'}:{minutes or '00'}"
-        text = f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{offset}"
-        return datetime.fromisoformat(text).astimezone(timezone.utc)
-    plain = value.replace("\N{NARROW NO-BREAK SPACE}", " ")
+        exact = f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{offset}"
+        return datetime.fromisoformat(exact).astimezone(timezone.utc)
+    plain = text.replace("\N{NARROW NO-BREAK SPACE}", " ")
     form = AMERICAN if "," in plain else UNIX
     return datetime.strptime(plain, form).replace(tzinfo=timezone.utc)
 
