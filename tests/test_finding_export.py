@@ -8,8 +8,10 @@ import logging
 import random
 import zlib
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import c7n_mailer
@@ -21,6 +23,7 @@ from c7n_mailer.email_delivery import EmailDelivery
 from c7n_secops_findings.sinks import BATCH
 from c7n_secops_findings.sinks.firehose import FirehoseSink
 from c7n_secops_findings.sinks.mailer import BYTES, MailerSink
+from c7n_secops_findings.sinks.securityhub import SecurityHubSink
 from c7n_secops_findings.store import open_store
 from c7n_secops_tools.testing.runs import load_policy
 from tests.emulator import Emulator
@@ -573,3 +576,9 @@ def test_two_sinks_of_one_kind_are_told_apart(emulator: Emulator, custodian: Cus
     (result,) = custodian(export(*sinks)).action("export-finding")["results"]
     assert result["reason"].startswith("s3-2 refused")
     assert len(objects(s3)) == 1
+
+
+def test_what_security_hub_told_is_not_imported_into_it_again() -> None:
+    told = replace(record(), source="securityhub")
+    sink = SecurityHubSink(SimpleNamespace())  # type: ignore[arg-type]  # no client to be had
+    assert sink.write([told]) == []

@@ -646,3 +646,13 @@ def test_the_handler_is_set_up_by_its_environment(
     (key,) = hub.keys()
     assert key.startswith("p/record/dt=")
     ingest.ingester.cache_clear()
+
+
+def test_a_reason_that_sqs_would_not_take_is_made_fit() -> None:
+    sent: list[dict[str, Any]] = []
+    client = SimpleNamespace(send_message=lambda **given: sent.append(given))
+    obstacle = ingest.Obstacle("", "a\x00b\ud83d" + "c" * 2000)
+    assert DeadLetters(client, "url").send(message(POISON), obstacle)
+    attributes = sent[0]["MessageAttributes"]
+    assert attributes["reason"]["StringValue"] == ("a?b?" + "c" * 2000)[:1000]
+    assert attributes["code"]["StringValue"] == "?"
