@@ -26,7 +26,7 @@ from c7n_secops_findings.ingest import DeadLetters, Ingester
 from c7n_secops_findings.sinks.local import LocalSink
 from c7n_secops_findings.sinks.s3 import S3Sink
 from c7n_secops_findings.store import FOLDER, open_store
-from tests.emulator import Emulator
+from tests.emulator import Emulator, running
 from tests.emulator.organisation import build, create_role, populate, trust
 from tests.finding_data import event, sample
 from tests.harness import ACCOUNT, REGION, ROOT, Cli
@@ -539,13 +539,21 @@ def stack(emulator: Emulator, template: str, account: str, region: str, **values
     return {each["OutputKey"]: each["OutputValue"] for each in made.get("Outputs", [])}
 
 
+@pytest.fixture
+def enforcing() -> Iterator[Emulator]:
+    """An emulator that denies what IAM policies do not allow."""
+    with running(iam=True) as server:
+        yield server
+
+
 def test_from_three_accounts_and_two_regions_to_the_hub_s_bucket(
-    emulator: Emulator, cli: Cli, tmp_path: Path
+    enforcing: Emulator, offline_cli: Cli, tmp_path: Path
 ) -> None:
+    emulator = enforcing
     regions = (REGION, "eu-west-1")
     made = build(emulator, regions=regions, instances=1)
     archive = tmp_path / "ingest.zip"
-    done = cli("c7n-secops", "build-ingest", archive, "--accounts", ROOT / "accounts.yml")
+    done = offline_cli("c7n-secops", "build-ingest", archive, "--accounts", ROOT / "accounts.yml")
     assert done.returncode == 0, done.stderr
     assert "3 accounts" in done.stdout
     s3 = emulator.client("s3", ACCOUNT, REGION)
