@@ -15,17 +15,17 @@ INSTALLED := $(VENV)/.installed
 SOURCES := $(VENV)/.sources
 LINKED := $(VENV)/.linked
 
-.PHONY: help venv test lint format types docs demo bench emulator wheel clean FORCE
+.PHONY: help venv test test-opensearch lint format types docs demo bench emulator wheel clean FORCE
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): pyproject.toml hatch_build.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[fleet,logs,report]' --group test
+	$(BIN)/python -m pip install --quiet --editable '.[findings,fleet,logs,report]' --group test
 	@touch $@
 
 # The names of the package's files: a new one must be linked into the editable install.
@@ -41,6 +41,9 @@ venv: $(LINKED) ## Make or update the virtual environment in .venv
 
 test: venv ## Run the tests (WORKERS=2 processes, each with an emulator of its own)
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-opensearch: venv ## Run the tests against a real OpenSearch server (needs Java and Maven)
+	$(BIN)/python -m pytest -m opensearch tests/test_opensearch_server.py
 
 lint: venv ## Check style and formatting
 	$(BIN)/ruff check .

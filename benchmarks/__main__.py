@@ -9,7 +9,7 @@ import sys
 
 import benchmarks
 
-HELPERS = {"__main__", "interpreters", "quarantine", "result", "runs"}
+HELPERS = {"__main__", "interpreters", "one_by_one", "quarantine", "result", "runs"}
 
 
 def names() -> list[str]:

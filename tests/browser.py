@@ -5,6 +5,7 @@ It is the system's browser (Debian's package ``chromium``), driven by Playwright
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,14 +37,24 @@ class Opened:
             self.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000
         )
 
+    def wait_until(self, *marks: str) -> float:
+        """Wait until the page has set these performance marks; seconds from its start to the last.
+
+        The page of the report sets ``tables`` and ``charts``.
+        """
+        times = "Math.max(...names.map(n => performance.getEntriesByName(n)[0]?.startTime ?? NaN))"
+        asked = self.page.wait_for_function(f"names => {times} || null", arg=list(marks))
+        return float(asked.json_value()) / 1000
+
     def colours(self, selector: str = "body") -> int:
         """How many different colours a screenshot of an element has; a blank one has 1."""
         picture = self.page.locator(selector).first.screenshot()
-        return int(self.page.evaluate(COUNT_COLOURS, list(picture)))
+        return int(self.page.evaluate(COUNT_COLOURS, base64.b64encode(picture).decode()))
 
 
-COUNT_COLOURS = """async (bytes) => {
-  const picture = await createImageBitmap(new Blob([new Uint8Array(bytes)], {type: "image/png"}));
+COUNT_COLOURS = """async (encoded) => {
+  const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt());
+  const picture = await createImageBitmap(new Blob([bytes], {type: "image/png"}));
   const canvas = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
   canvas.drawImage(picture, 0, 0);
   const pixels = canvas.getImageData(0, 0, picture.width, picture.height).data;

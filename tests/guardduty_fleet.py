@@ -22,8 +22,8 @@ VARIABLES = {
     "security_bus": f"arn:aws:events:{REGION}:{ADMIN}:event-bus/security",
     "alert_topic": f"arn:aws:sns:{REGION}:{ADMIN}:c7n-secops-alerts",
     "security_contact": "security@example.com",
-    "findings_bucket": "arn:aws:s3:::acme-findings/guardduty",
-    "findings_key": "arn:aws:kms:us-east-1:111111111111:key/0f6b5c1e-0000-4000-8000-000000000000",
+    "guardduty_bucket": "arn:aws:s3:::acme-findings/guardduty",
+    "guardduty_key": "arn:aws:kms:us-east-1:111111111111:key/0f6b5c1e-0000-4000-8000-000000000000",
 }
 CHANGING = ("Accept", "Create", "Delete", "Disassociate", "Enable", "Invite", "Stop", "Update")
 

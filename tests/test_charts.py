@@ -113,14 +113,6 @@ def test_a_hostile_name_of_a_resource_stays_text(
         assert found.complaints == []
 
 
-def test_a_page_without_traffic_carries_no_script(output: Tree, tmp_path: Path) -> None:
-    with output.run() as write:
-        write("resources.json", [])
-    text = html_of(output.report(), tmp_path)
-    assert "<script" not in text
-    assert len(text) < 50_000
-
-
 def test_the_resources_with_the_most_requests_of_offenders_are_drawn(
     output: Tree, tmp_path: Path
 ) -> None:

@@ -40,6 +40,9 @@ OURS = {path.name for path in (ROOT / "src").iterdir() if (path / "__init__.py")
 AT_RUN_TIME = {"boto3", "botocore", "c7n", "c7n_secops", *sys.stdlib_module_names}
 WITHOUT_OPERATION = {
     "iam:CreateServiceLinkedRole",
+    "es:ESHttpGet",
+    "es:ESHttpPost",
+    "es:ESHttpPut",
     "iam:PassRole",
     "kms:Decrypt",
     "kms:GenerateDataKey",

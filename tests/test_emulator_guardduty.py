@@ -184,8 +184,8 @@ def test_only_the_delegated_administrator_configures_the_organization(fleet: Fle
 def test_a_detector_publishes_to_one_bucket_that_exists(fleet: Fleet) -> None:
     where, client = {"DetectorId": fleet.detector(ADMIN)}, fleet.client(ADMIN)
     properties = {
-        "DestinationArn": VARIABLES["findings_bucket"],
-        "KmsKeyArn": VARIABLES["findings_key"],
+        "DestinationArn": VARIABLES["guardduty_bucket"],
+        "KmsKeyArn": VARIABLES["guardduty_key"],
     }
 
     def create(**changes: str) -> Any:

@@ -266,8 +266,8 @@ def test_findings_are_exported_to_the_bucket_and_again_nothing_is_changed(
     run = fleet.run("guardduty-export")
     assert outcomes(run, "guardduty-export") == {ADMIN: ("changed", "Created")}
     assert destination(fleet)["DestinationProperties"] == {
-        "DestinationArn": VARIABLES["findings_bucket"],
-        "KmsKeyArn": VARIABLES["findings_key"],
+        "DestinationArn": VARIABLES["guardduty_bucket"],
+        "KmsKeyArn": VARIABLES["guardduty_key"],
     }
     fleet.emulator.clear_calls()
     again = fleet.run("guardduty-export")
@@ -278,7 +278,7 @@ def test_findings_are_exported_to_the_bucket_and_again_nothing_is_changed(
 def test_another_bucket_or_key_replaces_the_old_one(fleet: Fleet, bucket: None) -> None:
     fleet.detector(ADMIN)
     fleet.run("guardduty-export")
-    key = VARIABLES["findings_key"].replace("0f6b", "1f6b")
+    key = VARIABLES["guardduty_key"].replace("0f6b", "1f6b")
     options = {"bucket": "arn:aws:s3:::acme-findings/other", "kms-key": key}
     run = fleet.run(acting("export", **options))
     assert outcomes(run, "guardduty-export") == {ADMIN: ("changed", "Updated")}
@@ -321,5 +321,5 @@ def test_a_dry_run_of_the_export_changes_nothing(fleet: Fleet, bucket: None) -> 
     fleet.detector(ADMIN)
     fleet.emulator.clear_calls()
     (row,) = plan(fleet.run("guardduty-export", dryrun=True))
-    assert row["would"][0]["DestinationProperties"]["KmsKeyArn"] == VARIABLES["findings_key"]
+    assert row["would"][0]["DestinationProperties"]["KmsKeyArn"] == VARIABLES["guardduty_key"]
     assert fleet.changes() == []

@@ -14,7 +14,9 @@ def main() -> NoReturn:
     try:
         import click
 
+        from c7n_secops_tools.ingest import build_ingest
         from c7n_secops_tools.membership.command import membership
+        from c7n_secops_tools.opensearch.dashboards import dashboards
         from c7n_secops_tools.replay_logs.command import replay_logs
         from c7n_secops_tools.report.command import report
     except ModuleNotFoundError as missing:
@@ -27,9 +29,8 @@ def main() -> NoReturn:
     def commands() -> None:
         """Security operations for Cloud Custodian."""
 
-    commands.add_command(replay_logs)
-    commands.add_command(membership)
-    commands.add_command(report)
+    for command in (build_ingest, dashboards, membership, replay_logs, report):
+        commands.add_command(command)
     try:
         code = commands.main(prog_name="c7n-secops", standalone_mode=False)
     except click.Abort:

@@ -285,6 +285,12 @@ class Emulator:
         there are.  Timestamps are datetimes, ISO texts or epoch seconds."""
         return int(self.control("add_findings", account=account, region=region, findings=findings))
 
+    def add_classic_findings(
+        self, account: str, region: str, findings: list[dict[str, Any]]
+    ) -> None:
+        """Adds or replaces findings of Inspector Classic, in the shape of DescribeFindings."""
+        self.control("add_classic_findings", account=account, region=region, findings=findings)
+
     def remove_findings(self, account: str, region: str, arns: list[str]) -> None:
         self.control("remove_findings", account=account, region=region, arns=arns)
 
@@ -380,6 +386,15 @@ class Emulator:
         """
         return int(
             self.control("deliver_event", account=account, region=region, event=event, bus=bus)
+        )
+
+    def poll_queue(self, account: str, region: str, queue: str, batches: int | None = None) -> int:
+        """Delivers a queue's messages to the function that takes them, as Lambda's pollers do.
+
+        Goes on until none is visible, or for so many batches; returns how many there were.
+        """
+        return int(
+            self.control("poll_queue", account=account, region=region, queue=queue, batches=batches)
         )
 
     def fire_schedule(self, account: str, region: str, rule_name: str, bus: str = "default") -> int:

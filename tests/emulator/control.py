@@ -6,7 +6,16 @@ from typing import Any
 
 from moto.moto_api._internal.models import moto_api_backend
 
-from tests.emulator import events, identity, inspector2, lambdas, organizations, ssm
+from tests.emulator import (
+    events,
+    identity,
+    inspector,
+    inspector2,
+    lambdas,
+    organizations,
+    queues,
+    ssm,
+)
 from tests.emulator.kit import state
 from tests.emulator.server import Emulator, Fault
 
@@ -22,6 +31,7 @@ def reset(emulator: Emulator) -> None:
     lambdas.forget()
     moto_api_backend.reset()
     identity.KEYS.clear()
+    inspector.forget()
     emulator.faults = []
     emulator.delay_ms = emulator.first_delay
     emulator.log.clear()
@@ -75,6 +85,18 @@ def add_findings(
     emulator: Emulator, account: str, region: str, findings: list[dict[str, Any]]
 ) -> int:
     return inspector2.add_findings(account, region, findings)
+
+
+def add_classic_findings(
+    emulator: Emulator, account: str, region: str, findings: list[dict[str, Any]]
+) -> None:
+    inspector.add(account, region, findings)
+
+
+def poll_queue(
+    emulator: Emulator, account: str, region: str, queue: str, batches: int | None = None
+) -> int:
+    return queues.poll(account, region, queue, batches)
 
 
 def remove_findings(emulator: Emulator, account: str, region: str, arns: list[str]) -> None:
@@ -146,6 +168,7 @@ def lambda_results(
 FUNCTIONS = {
     function.__name__: function
     for function in (
+        add_classic_findings,
         add_findings,
         calls,
         clear_calls,
@@ -158,6 +181,7 @@ FUNCTIONS = {
         fire_schedule,
         form_organization,
         lambda_results,
+        poll_queue,
         remove_findings,
         reset,
         seed,

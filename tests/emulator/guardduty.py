@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tests.emulator.clock import iso
+from tests.emulator.clock import iso, to_epoch
 from tests.emulator.kit import Context, fail, fingerprint, operation, page, state, without_none
 
 SERVICE = "guardduty"
@@ -139,6 +139,15 @@ def value_at(finding: Any, path: str) -> Any:
     return finding
 
 
+TIMES = ("createdat", "updatedat")
+
+
+def comparable(finding: Any, path: str) -> Any:
+    """A value as criteria name it: times are in milliseconds there, and texts in findings."""
+    value = value_at(finding, path)
+    return to_epoch(value) * 1000 if value and path.lower() in TIMES else value
+
+
 def is_one_of(value: Any, wanted: list[str]) -> bool:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return value is not None and text in wanted
@@ -182,7 +191,7 @@ def list_findings(
     found = [
         finding_id
         for finding_id, finding in context.state("findings").items()
-        if all(test(value_at(finding, path), wanted) for path, test, wanted in tests)
+        if all(test(comparable(finding, path), wanted) for path, test, wanted in tests)
     ]
     shown, token = page(found, NextToken, int(MaxResults), fingerprint(criteria), BAD)
     return without_none(FindingIds=list(shown), NextToken=token)

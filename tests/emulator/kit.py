@@ -27,6 +27,7 @@ module            what it replaces or reads
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
 ``network_acl``   ``NetworkAcl.get_filter_value``
 ``organizations`` ``FakeAccount``, ``organizations_backends.master_accounts``
+``queues``        ``LambdaBackend.create_event_source_mapping``; reads event source mappings
 ``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
 ``wafv2``         ``FakeIPSet``, ``FakeRule`` and ``FakeWebACL``, whose fields it sets
@@ -63,12 +64,17 @@ RESPONSES = {
     "guardduty": ("moto.guardduty", "GuardDutyResponse"),
     "inspector2": ("moto.inspector2", "Inspector2Response"),
     "organizations": ("moto.organizations", "OrganizationsResponse"),
+    "securityhub": ("moto.securityhub", "SecurityHubResponse"),
     "ssm": ("moto.ssm", "SimpleSystemManagerResponse"),
     "wafv2": ("moto.wafv2", "WAFV2Response"),
 }
 
 # What the service answers when a request breaks a limit of its model.
-INVALID_REQUEST = {"guardduty": "BadRequestException", "wafv2": "WAFInvalidParameterException"}
+INVALID_REQUEST = {
+    "guardduty": "BadRequestException",
+    "securityhub": "InvalidInputException",
+    "wafv2": "WAFInvalidParameterException",
+}
 
 T = TypeVar("T")
 Handler = Callable[..., Any]

@@ -14,7 +14,9 @@ from tests.emulator import (
     inspector2,
     lambdas,
     network_acl,
+    queues,
     s3,
+    securityhub,
     ssm,
     wafv2,
 )
@@ -24,7 +26,7 @@ def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
     Importing ``athena``, ``cloudfront``, ``cloudtrail``, ``guardduty_members``, ``inspector2``,
-    ``network_acl``, ``ssm`` and ``wafv2`` registers their operations.
+    ``network_acl``, ``securityhub``, ``ssm`` and ``wafv2`` registers their operations.
     """
     for module in (
         identity,
@@ -35,11 +37,13 @@ def install() -> None:
         inspector2,
         ssm,
         lambdas,
+        queues,
         events,
         guardduty_members,
         apigateway,
         s3,
         network_acl,
         wafv2,
+        securityhub,
     ):
         getattr(module, "install", lambda: None)()

@@ -17,9 +17,10 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, ClassVar
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 LABEL = 48
 """Characters of a label that fit beside a chart."""
+PIECE = 2**14
+ENDS_ELSEWHERE = r"</{0}|<!--.*<{0}"
+"""What moves the end of an inline element, by the rules of HTML."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +52,24 @@ class _Inline:
     attributes: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        held = [end for end in (f"</{self.element}", "<!--") if end in self.text.lower()]
-        if held:
-            raise ValueError(f"an inline {self.element} ends elsewhere: it holds {held[0]}")
+        if re.search(ENDS_ELSEWHERE.format(self.element), self.text, re.IGNORECASE | re.DOTALL):
+            raise ValueError(f"an inline {self.element} ends elsewhere than where its text does")
 
-    @property
+    @cached_property
     def source(self) -> str:
         """The source expression that allows this part, for its directive."""
         digest = hashlib.sha256(self.text.encode()).digest()
         return f"'sha256-{base64.b64encode(digest).decode()}'"
 
+    def pieces(self) -> Iterator[Markup]:
+        """The element in pieces, so that a large one is not copied whole while it is written."""
+        yield Markup(f"<{self.element}{self.attributes}>")  # noqa: S704  (our own words)
+        for start in range(0, len(self.text), PIECE):
+            yield Markup(self.text[start : start + PIECE])  # noqa: S704  (see text)
+        yield Markup(f"</{self.element}>")  # noqa: S704
+
     def __html__(self) -> Markup:
-        tag = self.element
-        return Markup(f"<{tag}{self.attributes}>{self.text}</{tag}>")  # noqa: S704  (see text)
+        return Markup("").join(self.pieces())
 
 
 class Script(_Inline):
@@ -86,18 +95,16 @@ OWN_STYLES = ("",)
 
 
 def content_security_policy(parts: Iterable[_Inline]) -> str:
-    """Allows the parts, with a script what plotly.js writes and draws itself, and nothing else."""
-    parts = list(parts)
-    drawn = any(isinstance(part, Script) for part in parts)
-    own = [Style(text).source for text in OWN_STYLES] if drawn else []
+    """Allows the parts, pictures that they hold or draw themselves, and nothing else."""
+    own = [Style(text).source for text in OWN_STYLES]
     allowed: dict[str, list[str]] = {"script-src": [], "style-src": own}
     for part in parts:
         allowed[part.directive].append(part.source)
     directives = {
         "default-src": ["'none'"],
         **{name: sources or ["'none'"] for name, sources in allowed.items()},
-        "style-src-attr": ["'unsafe-hashes'", *own] if drawn else ["'none'"],
-        "img-src": ["data:", "blob:"] if drawn else ["'none'"],
+        "style-src-attr": ["'unsafe-hashes'", *own],
+        "img-src": ["data:", "blob:"],
         "base-uri": ["'none'"],
         "form-action": ["'none'"],
     }

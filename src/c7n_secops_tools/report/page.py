@@ -1,14 +1,14 @@
 """The report as one HTML file: nothing to load, safe with hostile text.
 
-Every value is escaped by Jinja, control characters are replaced, and a content security policy
-allows nothing but the page's own style sheet and, where there is a chart, its scripts, by their
-hashes.
+Every value is escaped by Jinja or is JSON that only our scripts read as text, control characters
+are replaced, and a content security policy allows nothing but the page's own style sheets and
+scripts, each by its hash.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.resources import files
@@ -20,15 +20,18 @@ from jinja2.environment import TemplateStream
 from markupsafe import Markup
 
 from c7n_secops_tools.membership.facts import SERVICES
-from c7n_secops_tools.report.charts import Style, content_security_policy, drawing, library
+from c7n_secops_tools.report import charts, tables
+from c7n_secops_tools.report.charts import Chart, Style, content_security_policy, shown
 from c7n_secops_tools.report.evidence import RANKED
+from c7n_secops_tools.report.findings import MOST, Findings, gathered
+from c7n_secops_tools.report.tables import Column, Table
 from c7n_secops_tools.report.text import NOT_SAID, clean
 from c7n_secops_tools.report.totals import COLUMN, ROWS, TOP, Line, Report, label, subject
 
 OUTCOMES = ("failed", "changed", "not evaluated", "skipped")
 """The columns of results, in the order in which their rows stand."""
-BAR = 1000
-"""Width of the severity bar, in its own units."""
+COLOURS = ("#c2255c", "#e8590c", "#f2a900", "#2f9e6e", "#5a86c5", "#868e96")
+"""Of the severities in their order, for both schemes."""
 SHOWN = 12
 """How many resources not evaluated stand in the open; the others unfold."""
 
@@ -57,43 +60,38 @@ class Unevaluated:
     resources: list[str] = field(default_factory=list)
 
 
-class Segment(NamedTuple):
-    """A part of the severity bar."""
-
-    severity: str
-    number: int
-    x: float
-    width: float
-
-
 def write(report: Report, path: Path) -> None:
     """Write the page; a reader never sees half of it. Raises OSError where it cannot."""
-    sheet = style()
-    scripts = [library(), drawing()] if report.traffic else []
-    stream = (
-        environment(__package__)
-        .get_template("page.html.j2")
-        .stream(
-            policy=content_security_policy([sheet, *scripts]),
-            style=sheet,
-            scripts=scripts,
-            report=report,
-            segments=_segments(report),
-            changes=_changes(report),
-            changed=any(line.changed or line.skipped or line.failed for line in report.lines),
-            unevaluated=_unevaluated(report),
-            memberships=report.memberships.lines() if report.memberships.services else [],
-            services={name: SERVICES[name] for name in report.memberships.services},
-            times=sorted(line.run.started for line in report.lines if line.run.started),
-            now=datetime.now(timezone.utc),
-            outcomes=OUTCOMES,
-            severities=RANKED,
-            rows=ROWS,
-            top=TOP,
-            shown=SHOWN,
+    now = datetime.now(timezone.utc)
+    styles = (tables.style(), style())
+    scripts = (tables.library(), tables.sorting(), charts.library(), charts.drawing())
+    with gathered(report.folders, now) as findings:
+        stream = (
+            environment(__package__)
+            .get_template("page.html.j2")
+            .stream(
+                policy=content_security_policy([*styles, *scripts]),
+                styles=styles,
+                scripts=scripts,
+                report=report,
+                findings=findings,
+                charts=_charts(findings) if findings.total else (),
+                tables=_tables(findings),
+                most=MOST,
+                changes=_changes(report),
+                changed=any(line.changed or line.skipped or line.failed for line in report.lines),
+                unevaluated=_unevaluated(report),
+                memberships=report.memberships.lines() if report.memberships.services else [],
+                services={name: SERVICES[name] for name in report.memberships.services},
+                times=sorted(line.run.started for line in report.lines if line.run.started),
+                now=now,
+                severities=RANKED,
+                rows=ROWS,
+                top=TOP,
+                shown=SHOWN,
+            )
         )
-    )
-    save(stream, path)
+        save(stream, path)
 
 
 def save(stream: TemplateStream, path: Path) -> None:
@@ -114,6 +112,113 @@ def style() -> Style:
     return Style((files(__package__) / "templates" / "page.css").read_text(encoding="utf-8"))
 
 
+def _charts(findings: Findings) -> Iterator[tuple[str, Chart]]:
+    """The title and the chart."""
+    from plotly.graph_objects import Figure, Layout
+
+    by_account, over_time = findings.by_account(), findings.over_time()
+    across = Figure(list(_bars(by_account, "h")), Layout(barmode="stack"))
+    across.update_layout(
+        margin={"l": 10, "r": 10, "t": 10, "b": 30},
+        yaxis={"automargin": True, "type": "category"},
+        xaxis={"automargin": True, "title": "active findings"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+    )
+    rows = len({account for account, _, _ in by_account})
+    title = "Active findings by account and severity"
+    yield title, Chart(across, title, height=140 + 26 * rows)
+    along = Figure(list(_bars(over_time, "v")), Layout(barmode="stack"))
+    along.update_layout(
+        margin={"l": 10, "r": 10, "t": 10, "b": 30},
+        xaxis={"type": "date", "automargin": True},
+        yaxis={"automargin": True, "title": "findings first seen"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+    )
+    title = "Findings by when they were first seen"
+    yield title, Chart(along, title)
+
+
+def _bars(rows: Sequence[tuple[str, str, int]], way: str) -> Iterator[Any]:
+    """A bar for each severity; ``rows`` are a place, a severity and a number."""
+    from plotly.graph_objects import Bar
+
+    for severity, colour in zip(RANKED, COLOURS, strict=True):
+        places = [shown(place) for place, of, _ in rows if of == severity]
+        numbers = [number for _, of, number in rows if of == severity]
+        if places:
+            x, y = (numbers, places) if way == "h" else (places, numbers)
+            name = severity.lower()
+            yield Bar(x=x, y=y, name=name, orientation=way, marker={"color": colour})
+
+
+def _tables(findings: Findings) -> dict[str, Table]:
+    """What the findings are, by the section that shows it."""
+    age = Column("Days", "number")
+    return {
+        "attention": Table(
+            "Instances that need attention now",
+            (
+                Column("Instance"),
+                Column("Name"),
+                Column("Account", "choice"),
+                Column("Region", "choice"),
+                Column("Owner", "choice"),
+                Column("Findings", "number"),
+                Column("EPSS", "number"),
+                age,
+                Column("Vulnerabilities", "long"),
+            ),
+            findings.attention(),
+        ),
+        "vulnerabilities": Table(
+            "Vulnerabilities, the most frequent first",
+            (
+                Column("CVE"),
+                Column("Severity", "severity"),
+                Column("Findings", "number"),
+                Column("Resources", "number"),
+                Column("Accounts", "number"),
+                Column("EPSS", "number"),
+                Column("Exploit", "choice"),
+                Column("Description", "long"),
+                Column("Remediation", "long"),
+            ),
+            findings.vulnerabilities(),
+        ),
+        "accounts": Table(
+            "Accounts, the most impacted first",
+            (
+                Column("Account"),
+                Column("Findings", "number"),
+                Column("Critical", "number"),
+                Column("High", "number"),
+                Column("Resources", "number"),
+                Column("Days of the oldest", "number"),
+            ),
+            findings.accounts(),
+        ),
+        "listed": Table(
+            "All findings, the gravest active ones first",
+            (
+                Column("Severity", "severity"),
+                Column("Title", "long"),
+                Column("Account", "choice"),
+                Column("Region", "choice"),
+                Column("Resource"),
+                Column("Owner", "choice"),
+                Column("Status", "choice"),
+                age,
+                Column("EPSS", "number"),
+                Column("Exploit", "choice"),
+                Column("Exposed", "choice"),
+                Column("Packages", "long"),
+                Column("Source", "choice"),
+            ),
+            findings.listed(),
+        ),
+    }
+
+
 def environment(package: str) -> Environment:
     """How our pages are rendered, from the templates of a package."""
     made = Environment(
@@ -130,17 +235,6 @@ def environment(package: str) -> Environment:
 
 def _shown(value: Any) -> Any:
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _segments(report: Report) -> list[Segment]:
-    total = report.severities.total()
-    segments, x = [], 0.0
-    for severity in RANKED:
-        if number := report.severities[severity]:
-            width = BAR * number / total
-            segments.append(Segment(severity, number, round(x, 2), round(width, 2)))
-            x += width
-    return segments
 
 
 def _changes(report: Report) -> Iterator[Change]:

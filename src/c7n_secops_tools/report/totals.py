@@ -31,6 +31,7 @@ COLUMN = {
     "succeeded": "changed",
     "running": "changed",
     "changed": "changed",
+    "exported": "changed",
     "captured": "changed",
     "contained": "changed",
     "released": "changed",
@@ -108,13 +109,14 @@ class Resource:
 class Report:
     """Reads every run under the folders once and adds it up.
 
-    ``lines`` has one a run in the order of the tree, ``severities`` the findings, each counted
-    once however many policies matched it, ``gravest`` the resources to show, ``matched`` how many
-    resources there are in all, ``traffic`` the resources whose requests are drawn,
-    ``memberships`` the accounts and regions that are watched over.
+    ``folders`` are these, ``lines`` has one a run in the order of the tree, ``severities`` the
+    findings, each counted once however many policies matched it, ``gravest`` the resources to
+    show, ``matched`` how many resources there are in all, ``traffic`` the resources whose
+    requests are drawn, ``memberships`` the accounts and regions that are watched over.
     """
 
     def __init__(self, folders: Iterable[Path]):
+        self.folders = tuple(folders)
         self.lines: list[Line] = []
         self.severities: Counter[str] = Counter()
         self.traffic: list[Traffic] = []
@@ -122,7 +124,7 @@ class Report:
         self._resources: dict[tuple[str, str, str], Resource] = {}
         self._seen: set[int] = set()
         self._findings: set[int] = set()
-        for run in find(folders):
+        for run in find(self.folders):
             self.lines.append(self._line(run))
 
     @property

@@ -40,9 +40,10 @@
   const restyle = (change) =>
     charts().forEach((figure) => figure.layout && Plotly.relayout(figure, change(figure)));
 
-  addEventListener("load", () => setTimeout(() => {
+  addEventListener("load", () => setTimeout(async () => {
     load();
-    charts().forEach(draw);
+    await Promise.all([...charts()].map(draw));
+    performance.mark("charts");
   }));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => restyle(colours));
   addEventListener("beforeprint", () =>

@@ -1,0 +1,1 @@
+"""OpenSearch Dashboards for the findings that the sink ``opensearch`` keeps."""

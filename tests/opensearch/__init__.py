@@ -1,0 +1,1 @@
+"""A real OpenSearch server for tests, from its artefacts in Maven Central."""
