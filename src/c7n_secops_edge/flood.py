@@ -285,10 +285,9 @@ def sampled(
     Those files come first that most offences' windows are in for their size, until each offence
     has its samples or ``SAMPLED_BYTES`` are read: an offence may end without any.
     """
-    found: dict[bytes, list[dict[str, str]]] = {
-        offence.network: [] for offence in offences if options.samples
-    }
-    wanting, left, budget = list(offences), dict(minutes_of), SAMPLED_BYTES
+    found: dict[bytes, list[dict[str, str]]] = {offence.network: [] for offence in offences}
+    wanting = list(offences) if options.samples else []
+    left, budget = dict(minutes_of), SAMPLED_BYTES
     while wanting and budget > 0:
         minutes = Counter(minute for offence in wanting for minute in window_of(offence))
         worth = {
@@ -342,6 +341,8 @@ def take_samples(
                 detail = parser.detail(line)
                 if detail is not None:
                     found[network].append(detail)
+            if all(len(found[each.network]) >= options.samples for each in wanting):
+                break
     except (TruncatedError, *UNREADABLE) as error:
         log.debug("no more samples from log file %s: %s", file.name, error)
     return taken

@@ -79,7 +79,9 @@ def inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
     Raises TruncatedError where the compressed data end early or are damaged.
     """
     stream = iter(pieces)
-    first = next(stream, b"")
+    first = b""
+    while len(first) < len(GZIP) and (piece := next(stream, None)) is not None:
+        first += piece
     if not first.startswith(GZIP):
         yield first
         yield from stream
