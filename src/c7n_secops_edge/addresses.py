@@ -47,6 +47,8 @@ def masked(address: bytes, bits: int) -> bytes:
     host = len(address) * 8 - bits
     if host <= 0:
         return address
+    if not bits % 8:
+        return address[: bits // 8].ljust(len(address), b"\0")
     return (int.from_bytes(address, "big") >> host << host).to_bytes(len(address), "big")
 
 
