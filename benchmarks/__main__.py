@@ -9,7 +9,15 @@ import sys
 
 import benchmarks
 
-HELPERS = {"__main__", "interpreters", "quarantine", "result", "runs"}
+HELPERS = {
+    "__main__",
+    "access_logs",
+    "flood_engines",
+    "interpreters",
+    "quarantine",
+    "result",
+    "runs",
+}
 
 
 def names() -> list[str]:

@@ -327,7 +327,7 @@ def test_members_and_pieces_of_any_size_inflate_to_the_same(parts, piece):
 def test_blocks_are_whole_lines_and_all_of_them(pieces):
     joined = b"".join(pieces)
     found = b"".join(blocks(pieces))
-    assert found == (b"\n" + joined.removesuffix(b"\n") if joined.removesuffix(b"\n") else b"")
+    assert found == (b"\n" + joined.removesuffix(b"\n") if joined else b"")
 
 
 def test_a_small_file_that_inflates_to_much_is_given_in_bounded_pieces():
