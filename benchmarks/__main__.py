@@ -9,7 +9,16 @@ import sys
 
 import benchmarks
 
-HELPERS = {"__main__", "interpreters", "one_by_one", "quarantine", "result", "runs"}
+HELPERS = {
+    "__main__",
+    "access_logs",
+    "flood_engines",
+    "interpreters",
+    "one_by_one",
+    "quarantine",
+    "result",
+    "runs",
+}
 
 
 def names() -> list[str]:

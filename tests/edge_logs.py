@@ -108,7 +108,8 @@ def burst(address: str, first: int, per_minute: Sequence[int], **more: object) -
 
 
 def w3c_line(request: Request, fields: Sequence[str] = FIELDS) -> str:
-    return "\t".join(request.values.get(field, "-") for field in fields)
+    values = request.values
+    return "\t".join(values.get(field, "-") for field in fields)
 
 
 def cloudfront(requests: Iterable[Request], fields: Sequence[str] = FIELDS) -> bytes:

@@ -21,7 +21,7 @@ from tests.edge_scene import distribution
 from tests.emulator import Emulator
 from tests.harness import Custodian
 from tests.test_replay_logs import BLOCKING, FLOODER, flood, write_log
-from tests.test_report import Tree, html_of, output
+from tests.test_report import Tree, output
 
 __all__ = ["output"]
 

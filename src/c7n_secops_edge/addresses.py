@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 REMEMBERED = 1 << 18
 """How many addresses, as logs write them, are remembered: a bound on memory, not on clients."""
@@ -47,6 +47,8 @@ def masked(address: bytes, bits: int) -> bytes:
     host = len(address) * 8 - bits
     if host <= 0:
         return address
+    if not bits % 8:
+        return address[: bits // 8].ljust(len(address), b"\0")
     return (int.from_bytes(address, "big") >> host << host).to_bytes(len(address), "big")
 
 
@@ -55,7 +57,20 @@ def cidr(network: bytes, bits: int) -> str:
     return f"{ipaddress.ip_address(network)}/{bits}"
 
 
-class Clients(dict[bytes, "bytes | None"]):
+class Remembered(dict[Any, "bytes | None"]):
+    """Clients, by what a log writes of them; ``forgotten`` says that some were let go."""
+
+    forgotten = False
+
+    def keep(self, written: Any, client: bytes | None) -> bytes | None:
+        if len(self) >= REMEMBERED:
+            self.clear()
+            self.forgotten = True
+        self[written] = client
+        return client
+
+
+class Clients(Remembered):
     """From an address as a log writes it to its client; None where it is no address."""
 
     def __init__(self, grouping: Grouping):
@@ -64,14 +79,12 @@ class Clients(dict[bytes, "bytes | None"]):
 
     def __missing__(self, raw: bytes) -> bytes | None:
         address = packed(raw)
-        if len(self) >= REMEMBERED:
-            self.clear()
-        client = None if address is None else masked(address, self.grouping.bits(address))
-        self[raw] = client
-        return client
+        if address is None:
+            return self.keep(raw, None)
+        return self.keep(raw, masked(address, self.grouping.bits(address)))
 
 
-class ForwardedClients(dict[tuple[bytes, bytes], "bytes | None"]):
+class ForwardedClients(Remembered):
     """The same for a peer and its X-Forwarded-For: the right-most hop that is not trusted.
 
     Whatever a client writes into the header stands to the left of what the trusted proxies add,
@@ -85,10 +98,7 @@ class ForwardedClients(dict[tuple[bytes, bytes], "bytes | None"]):
         self.trusted = [ipaddress.ip_network(text) for text in trusted]
 
     def __missing__(self, hops: tuple[bytes, bytes]) -> bytes | None:
-        if len(self) >= REMEMBERED:
-            self.clear()
-        self[hops] = client = self.client(*hops)
-        return client
+        return self.keep(hops, self.client(*hops))
 
     def client(self, peer: bytes, forwarded: bytes) -> bytes | None:
         # logs write the list's blanks as they came, or percent-encoded

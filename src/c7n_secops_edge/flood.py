@@ -35,7 +35,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -201,12 +201,15 @@ def noted(file: LogFile, read: Logs) -> Iterator[None]:
 def find(counts: Counts, options: Options) -> list[Offence]:
     """Every offence against every rule: of clients first, then of networks."""
     found = []
+    everyone = counts.everyone() if options.widening is not None else frozenset()
     for rule in options.rules:
-        found += offences_against(rule, counts.of(rule), options)
+        found += offences_against(rule, counts.of(rule), everyone, options)
     return found
 
 
-def offences_against(rule: Rule, measure: Measure, options: Options) -> list[Offence]:
+def offences_against(
+    rule: Rule, measure: Measure, everyone: Set[bytes], options: Options
+) -> list[Offence]:
     """The clients that reach a rule's threshold, and the networks that do without them."""
     found = []
     for client, seen in history(measure, suspects(rule, measure)).items():
@@ -216,7 +219,7 @@ def offences_against(rule: Rule, measure: Measure, options: Options) -> list[Off
             found.append(Offence(rule, client, bits, frozenset((client,)), worst))
     if options.widening is not None:
         alone = {offence.network for offence in found}
-        found += networks(rule, measure, alone, options.widening)
+        found += networks(rule, measure, everyone - alone, options.widening)
     return found
 
 
@@ -241,13 +244,13 @@ def suspects(rule: Rule, measure: Measure) -> set[bytes]:
     }
 
 
-def networks(rule: Rule, measure: Measure, alone: set[bytes], widening: Widening) -> list[Offence]:
+def networks(rule: Rule, measure: Measure, others: Set[bytes], widening: Widening) -> list[Offence]:
     """IPv4 networks of which many clients reach the threshold only together.
 
-    A client that reaches it alone is not counted: its neighbours are not blocked for it.
+    ``others`` are those who do not reach it alone: nobody is blocked for such a neighbour.
     """
     hosts: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    for client in set().union(*measure.values()) - alone:
+    for client in others:
         if len(client) == 4:
             hosts[masked(client, widening.bits)].append(client)
     found = []
@@ -285,10 +288,9 @@ def sampled(
     Those files come first that most offences' windows are in for their size, until each offence
     has its samples or ``SAMPLED_BYTES`` are read: an offence may end without any.
     """
-    found: dict[bytes, list[dict[str, str]]] = {
-        offence.network: [] for offence in offences if options.samples
-    }
-    wanting, left, budget = list(offences), dict(minutes_of), SAMPLED_BYTES
+    found: dict[bytes, list[dict[str, str]]] = {offence.network: [] for offence in offences}
+    wanting = list(offences) if options.samples else []
+    left, budget = dict(minutes_of), SAMPLED_BYTES
     while wanting and budget > 0:
         minutes = Counter(minute for offence in wanting for minute in window_of(offence))
         worth = {
@@ -334,14 +336,17 @@ def take_samples(
         for block in blocks(inflated(pieces())):
             if parser is None:
                 parser = parser_of(block, options.needed(), source)
-            for line, values in parser.with_lines(block):
-                (client,) = counts.clients_of([values["address"]], [values.get("forwarded", b"-")])
+            lines, rows = parser.lines_and_rows(block)
+            clients = counts.clients_in(parser.columns, rows)
+            for line, client in zip(lines, clients, strict=True):
                 network = network_of.get(client)
                 if network is None or len(found[network]) >= options.samples:
                     continue
                 detail = parser.detail(line)
                 if detail is not None:
                     found[network].append(detail)
+            if all(len(found[each.network]) >= options.samples for each in wanting):
+                break
     except (TruncatedError, *UNREADABLE) as error:
         log.debug("no more samples from log file %s: %s", file.name, error)
     return taken

@@ -104,7 +104,7 @@ class Counts:
             return set()
         clients = self.clients_of(values["address"], values.get("forwarded"))
         statuses, uris = values.get("status", ()), values.get("uri", ())
-        if None in clients:
+        if clients.count(None):
             clients, statuses, uris = self.attributed(clients, statuses, uris)
         if self.options.ignore:
             wanted = [not self.options.ignore.match(uri) for uri in uris]
@@ -127,6 +127,19 @@ class Counts:
             return list(map(self.clients.__getitem__, addresses))
         hops = zip(addresses, forwarded or repeat(b"-"), strict=False)
         return list(map(self.clients.__getitem__, hops))
+
+    def clients_in(self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The clients of rows whose values stand as ``columns`` say."""
+        if not rows:
+            return []
+        values = dict(zip(columns, zip(*rows, strict=True), strict=True))
+        return self.clients_of(values["address"], values.get("forwarded"))
+
+    def everyone(self) -> set[bytes]:
+        """Every client that was counted."""
+        if self.clients.forgotten:
+            return set().union(*self.requests.values())
+        return set(self.clients.values()) - {None}
 
     def attributed(
         self, clients: list[Any], statuses: Sequence[bytes], uris: Sequence[bytes]

@@ -23,7 +23,9 @@ BLOCK = 1 << 18
 """Inflated bytes at most that one step gives, whatever a piece inflates to."""
 LONGEST_LINE = 1 << 20
 READERS = 3
-BLOCKS_AHEAD = 8
+BATCH = 4
+"""Blocks that are handed over at once: each time costs both threads a switch."""
+BATCHES_AHEAD = 2
 GZIP = b"\x1f\x8b"
 UNREADABLE = (OSError, BotoCoreError, *FAILURES)
 """What makes a file unreadable: its disk, or whatever AWS and the network answer."""
@@ -79,7 +81,9 @@ def inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
     Raises TruncatedError where the compressed data end early or are damaged.
     """
     stream = iter(pieces)
-    first = next(stream, b"")
+    first = b""
+    while len(first) < len(GZIP) and (piece := next(stream, None)) is not None:
+        first += piece
     if not first.startswith(GZIP):
         yield first
         yield from stream
@@ -141,7 +145,7 @@ def read_ahead(files: Sequence[LogFile]) -> Iterator[tuple[LogFile, Iterator[byt
     def start() -> None:
         file = next(waiting, None)
         if file is not None:
-            ready: queue.Queue[Any] = queue.Queue(BLOCKS_AHEAD)
+            ready: queue.Queue[Any] = queue.Queue(BATCHES_AHEAD)
             unwanted = threading.Event()
             threading.Thread(
                 target=read_into, args=(file, ready, (stop, unwanted)), daemon=True
@@ -161,7 +165,8 @@ def read_ahead(files: Sequence[LogFile]) -> Iterator[tuple[LogFile, Iterator[byt
 
 
 def read_into(file: LogFile, ready: queue.Queue[Any], stops: Sequence[threading.Event]) -> None:
-    """Put a file's blocks into a queue, then :class:`Ended`; give up when told to stop."""
+    """Put a file's blocks into a queue in batches, then :class:`Ended`; stop when told to."""
+    batch: list[bytes] = []
 
     def put(item: Any) -> bool:
         while not any(stop.is_set() for stop in stops):
@@ -174,17 +179,22 @@ def read_into(file: LogFile, ready: queue.Queue[Any], stops: Sequence[threading.
 
     try:
         for block in blocks(inflated(file.open())):
-            if not put(block):
-                return
+            batch.append(block)
+            if len(batch) == BATCH:
+                if not put(batch):
+                    return
+                batch = []
     except (TruncatedError, *UNREADABLE) as error:
-        put(Ended(error))
+        ended = Ended(error)
     else:
-        put(Ended(None))
+        ended = Ended(None)
+    put(batch)
+    put(ended)
 
 
 def taken(ready: queue.Queue[Any]) -> Iterator[bytes]:
     """What a reader puts into its queue, to the end."""
     while not isinstance(item := ready.get(), Ended):
-        yield item
+        yield from item
     if item.error is not None:
         raise item.error

@@ -36,14 +36,17 @@ class Parser(ABC):
 
     def with_lines(self, block: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Each line that makes a row, with the row's values by column."""
+        for line, row in zip(*self.lines_and_rows(block), strict=True):
+            yield line, dict(zip(self.columns, row, strict=True))
+
+    def lines_and_rows(self, block: bytes) -> tuple[list[bytes], list[Row]]:
+        """The lines of a block that make a row, and their rows."""
         lines = [line for line in block.split(b"\n")[1:] if not line.startswith(b"#")]
         rows = self.rows(block)
-        if len(rows) != len(lines):
-            made = [(line, self.rows(b"\n" + line)) for line in lines]
-            lines = [line for line, row in made if row]
-            rows = [row for _, found in made for row in found]
-        for line, row in zip(lines, rows, strict=True):
-            yield line, dict(zip(self.columns, row, strict=True))
+        if len(rows) == len(lines):
+            return lines, rows
+        made = [(line, row) for line in lines for row in self.rows(b"\n" + line)]
+        return [line for line, _ in made], [row for _, row in made]
 
     @abstractmethod
     def detail(self, line: bytes) -> dict[str, str] | None:
