@@ -80,9 +80,12 @@ def test_every_make_target_that_is_named_exists():
 
 
 def test_every_option_of_the_command_line_is_documented():
+    from c7n_secops_tools.coverage.command import coverage
     from c7n_secops_tools.report.command import report
 
-    help_text = CliRunner().invoke(report, ["--help"]).output
+    help_text = "".join(
+        CliRunner().invoke(command, ["--help"]).output for command in (coverage, report)
+    )
     documented = "".join(page.read_text() for page in PAGES)
     options = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     assert options

@@ -14,6 +14,7 @@ def main() -> NoReturn:
     try:
         import click
 
+        from c7n_secops_tools.coverage.command import coverage
         from c7n_secops_tools.report.command import report
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("c7n_secops"):
@@ -25,6 +26,7 @@ def main() -> NoReturn:
     def commands() -> None:
         """Security operations for Cloud Custodian."""
 
+    commands.add_command(coverage)
     commands.add_command(report)
     try:
         code = commands.main(prog_name="c7n-secops", standalone_mode=False)
