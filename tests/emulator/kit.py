@@ -23,9 +23,14 @@ module            what it replaces or reads
                   ``EventsHandler.put_events``
 ``guardduty``     ``GuardDutyBackend.create_detector``
 ``iam``           reads users, roles and policies of ``iam_backends``
+``iam_users``     ``IamResponse.list_users``, ``list_access_keys``, ``get_account_summary``,
+                  ``list_virtual_mfa_devices``, ``get_credential_report``,
+                  ``attach_role_policy``; ``AWSManagedPolicy``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
-``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
+``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``;
+                  ``S3Response.get_bucket_versioning``
+``sns``           ``SNSBackend.subscribe``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
 ``wire``          moto's request routers and error serialisers
 ================  ================================================================================

@@ -8,10 +8,12 @@ from tests.emulator import (
     ec2,
     events,
     guardduty,
+    iam_users,
     identity,
     inspector2,
     lambdas,
     s3,
+    sns,
     ssm,
 )
 
@@ -23,6 +25,7 @@ def install() -> None:
     """
     for module in (
         identity,
+        iam_users,
         cloudtrail,
         ec2,
         inspector2,
@@ -32,5 +35,6 @@ def install() -> None:
         guardduty,
         apigateway,
         s3,
+        sns,
     ):
         getattr(module, "install", lambda: None)()
