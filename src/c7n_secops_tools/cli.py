@@ -14,6 +14,7 @@ def main() -> NoReturn:
     try:
         import click
 
+        from c7n_secops_tools.coverage.command import coverage
         from c7n_secops_tools.ingest import build_ingest
         from c7n_secops_tools.membership.command import membership
         from c7n_secops_tools.opensearch.dashboards import dashboards
@@ -29,7 +30,7 @@ def main() -> NoReturn:
     def commands() -> None:
         """Security operations for Cloud Custodian."""
 
-    for command in (build_ingest, dashboards, membership, replay_logs, report):
+    for command in (build_ingest, coverage, dashboards, membership, replay_logs, report):
         commands.add_command(command)
     try:
         code = commands.main(prog_name="c7n-secops", standalone_mode=False)

@@ -23,12 +23,17 @@ module            what it replaces or reads
                   ``EventsHandler.put_events``
 ``guardduty``     reads and fills ``GuardDutyBackend.detectors``
 ``iam``           reads users, roles and policies of ``iam_backends``
+``iam_users``     ``IamResponse.list_users``, ``list_access_keys``, ``get_account_summary``,
+                  ``list_virtual_mfa_devices``, ``get_credential_report``,
+                  ``attach_role_policy``; ``AWSManagedPolicy``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
 ``network_acl``   ``NetworkAcl.get_filter_value``
 ``organizations`` ``FakeAccount``, ``organizations_backends.master_accounts``
 ``queues``        ``LambdaBackend.create_event_source_mapping``; reads event source mappings
-``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``
+``s3``            ``FakeBucket.create_from_cloudformation_json``, ``get_permission``;
+                  ``S3Response.get_bucket_versioning``
+``sns``           ``SNSBackend.subscribe``
 ``server``        ``DomainDispatcherApplication``, ``MotoRequestHandler``
 ``wafv2``         ``FakeIPSet``, ``FakeRule`` and ``FakeWebACL``, whose fields it sets
 ``wire``          moto's request routers and error serialisers

@@ -4,6 +4,7 @@
   policies.
 * moto's own reading of bucket policies is off: it knows neither principals nor conditions. With
   ``--iam`` they are evaluated in ``iam``; without it they neither grant nor deny.
+* ``GetBucketVersioning`` tells the MFA Delete that a test has seeded (``mfa_delete``: the buckets).
 * Of conditional puts at the same time, one succeeds (moto asks and puts without a lock).
 """
 
@@ -13,11 +14,13 @@ import json
 import threading
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket, s3_backends
 from moto.s3.responses import S3Response
 
 from tests.emulator.cloudformation import resource
+from tests.emulator.kit import state
 
 moto_create_bucket = FakeBucket.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
 
@@ -51,6 +54,14 @@ def put_object(self: S3Response) -> Any:
         return moto_put_object(self)
 
 
+def get_bucket_versioning(self: S3Response) -> Any:
+    status = self.backend.get_bucket_versioning(self.bucket_name)
+    seeded = state("s3", self.current_account, "aws", "mfa_delete", list)
+    self.data["Action"] = "GetBucketVersioning"
+    protected = "Enabled" if self.bucket_name in seeded else None
+    return self.serialized(ActionResult({"Status": status, "MFADelete": protected}))
+
+
 def owner_of(bucket: str) -> str | None:
     """The account that has a bucket of this name."""
     found = s3_backends.bucket_accounts.get(bucket)
@@ -73,5 +84,6 @@ def create_bucket_policy(account: str, _region: str, given: dict[str, Any]) -> s
 
 def install() -> None:
     S3Response.put_object = put_object
+    S3Response.get_bucket_versioning = get_bucket_versioning
     FakeBucket.create_from_cloudformation_json = classmethod(create_bucket)
     FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL

@@ -22,7 +22,7 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 
-from tests.emulator import apigateway, cloudtrail, identity, inspector
+from tests.emulator import accessanalyzer, apigateway, cloudtrail, identity, inspector
 from tests.emulator.wire import Answer, Asked, error_answer, error_code, parameters, understand
 
 LOG = logging.getLogger(__name__)
@@ -184,6 +184,8 @@ class Emulator:
                 return apigateway.invoke(asked, caller, functools.partial(run, self))
             if asked.service == inspector.SERVICE:
                 return inspector.answer(asked)
+            if asked.service == accessanalyzer.SERVICE:
+                return accessanalyzer.answer(asked)
             return run(self.moto, asked.environ)
         except Exception as error:  # a defect of moto or of ours: say so, and do not be retried
             LOG.exception("%s %s", asked.service, asked.operation)

@@ -10,6 +10,7 @@ from tests.emulator import (
     ec2,
     events,
     guardduty_members,
+    iam_users,
     identity,
     inspector2,
     lambdas,
@@ -17,6 +18,7 @@ from tests.emulator import (
     queues,
     s3,
     securityhub,
+    sns,
     ssm,
     wafv2,
 )
@@ -32,6 +34,7 @@ def install() -> None:
         identity,
         athena,
         cloudfront,
+        iam_users,
         cloudtrail,
         ec2,
         inspector2,
@@ -45,5 +48,6 @@ def install() -> None:
         network_acl,
         wafv2,
         securityhub,
+        sns,
     ):
         getattr(module, "install", lambda: None)()

@@ -20,6 +20,7 @@ from tests.emulator.kit import ServiceError
 
 # Names in the credential scope of a signature that are not botocore's service names.
 SIGNING_NAMES = {
+    "access-analyzer": "accessanalyzer",
     "elasticloadbalancing": "elbv2",
     "email": "ses",
     "monitoring": "cloudwatch",

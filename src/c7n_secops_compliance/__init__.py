@@ -1,0 +1,1 @@
+"""Benchmarks: what stock filters cannot read of an account, its users and its routes."""
