@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,8 +15,8 @@ from c7n_secops_tools.fleet import accounts as accounts_file
 from c7n_secops_tools.fleet import local, organisation, policies, show
 from c7n_secops_tools.fleet.ledger import Ledger
 from c7n_secops_tools.fleet.sweep import Executor, Sweep
-from c7n_secops_tools.fleet.unit import Options
-from c7n_secops_tools.report.command import console as output_console
+from c7n_secops_tools.fleet.unit import Options, warm
+from c7n_secops_tools.report.terminal import console
 
 WORKERS_PER_CPU = 4
 REFUSED, INTERRUPTED = 2, 130
@@ -132,9 +133,9 @@ def run(
     options = Options(
         output_dir, cache_period, str(cache.resolve()), metrics_uri or metrics, dryrun, debug
     )
-    executor = _executor(scheduler, debug, parallel, folder.resolve())
+    executor = _executor(scheduler, debug, parallel, folder.resolve(), partial(warm, data))
     entries = Ledger.begin(folder.resolve(), resume)
-    terminal = output_console()
+    terminal = console()
     progress: show.BarProgress | show.LineProgress = (
         show.BarProgress(terminal)
         if terminal.is_terminal and not (verbose or debug)
@@ -190,13 +191,17 @@ def _folder(output_dir: str) -> Path:
 
 
 def _executor(
-    scheduler: str | None, debug: bool, parallel: int | None, folder: Path
+    scheduler: str | None,
+    debug: bool,
+    parallel: int | None,
+    folder: Path,
+    prepare: Callable[[], None],
 ) -> Callable[[], Executor]:
     if debug:
         return local.Inline
     if scheduler is None:
         size = parallel or WORKERS_PER_CPU * (os.cpu_count() or 1)
-        return lambda: local.Pool(size)
+        return lambda: local.Pool(size, prepare)
     try:
         from c7n_secops_tools.fleet.cluster import Cluster, ClusterError
     except ModuleNotFoundError as missing:

@@ -65,15 +65,20 @@ class Worker:
 
 
 class Pool:
-    """Processes of this machine, at most ``size``, each with one work at a time."""
+    """Processes of this machine, at most ``size``, each with one work at a time.
 
-    def __init__(self, size: int):
-        self.size = size
+    ``prepare`` loads, where processes fork, what all of them will need.
+    """
+
+    def __init__(self, size: int, prepare: Callable[[], None]):
+        self.size, self.prepare = size, prepare
         self.context: Any = multiprocessing.get_context("fork" if FORKS else "spawn")
 
     def deliver(self, function: Function, pending: deque[Work], tick: Tick) -> Answers:
         """Yield each work with its answer, or Died; more may be added to ``pending`` meanwhile."""
         workers: list[Worker] = []
+        if FORKS:
+            self.prepare()
         gc.collect()
         gc.freeze()  # what is loaded stays shared with the children
         try:

@@ -11,11 +11,13 @@ import copy
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from c7n.config import Config
+from c7n.policy import Policy
 from c7n.resources import load_resources
 from c7n.utils import join_output_path, local_session, reset_session_cache
 from c7n_org.utils import account_tags, environ
@@ -26,7 +28,7 @@ from c7n_secops_tools.fleet.accounts import Account
 from c7n_secops_tools.fleet.ledger import Ledger
 from c7n_secops_tools.fleet.outcome import Outcome, Unit, Why
 from c7n_secops_tools.fleet.policies import Data
-from c7n_secops_tools.fleet.sessions import Sessions, check_account, environment
+from c7n_secops_tools.fleet.sessions import Session, Sessions, check_account, environment
 from c7n_secops_tools.report import evidence
 from c7n_secops_tools.report.totals import COLUMN
 from c7n_secops_tools.report.tree import per_resource
@@ -81,6 +83,19 @@ class Work:
         )
 
 
+def warm(data: Sequence[Data]) -> None:
+    """Load what the policies' calls need, so that processes forked from this one have it."""
+    load_resources(policies.resource_types(data))
+    session = Session(aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
+    options = Config.empty(account_id="000000000000", region="us-east-1", cache=None)
+    named = {"sts"}
+    for policy in data:
+        permissions = Policy(copy.deepcopy(policy), options).get_permissions()
+        named.update(permission.partition(":")[0] for permission in permissions)
+    for service in sorted(named & set(session.get_available_services())):
+        session.client(service, region_name=options.region)
+
+
 def run(work: Work) -> list[Outcome]:
     """Run the policies that nobody else has, and return what became of these."""
     return list(_run(work))
@@ -103,34 +118,39 @@ def _run(work: Work) -> Iterator[Outcome]:
     load_resources(policies.resource_types(work.policies))
     logging.getLogger("custodian.output").setLevel(logging.ERROR + 1)
     reset_session_cache()  # Custodian keeps sessions by region only: none may outlive its account
-    account, sessions = work.account, Sessions(work.account, work.region)
-    variables = account_tags(account)
-    try:
-        with environ(**variables):
-            session = local_session(sessions)
-            check_account(session, account)
-            if len(sessions.roles) > 1:
-                variables.update(environment(session, account, work.region))
-    except Exception as error:
-        if work.options.debug:
-            raise
-        why = outcome.of_session(error)
-        log.warning("no session account:%s region:%s %s", account["name"], work.region, why.reason)
+    sessions = Sessions(work.account, work.region)
+    with ExitStack() as stack:
+        try:
+            _enter(stack, work, sessions)
+        except Exception as error:
+            if work.options.debug:
+                raise
+            yield from _unreached(work, outcome.of_session(error))
+            return
         for data in work.policies:
-            blank = work.blank(data, outcome.FAILED, why)
-            if work.ledger.claim(blank.unit):
-                work.ledger.finish(blank)
-                yield blank
-        return
-    with environ(**variables):
-        local_session(sessions, work.region)
-        for data in work.policies:
-            blank = work.blank(data, outcome.RAN)
-            if not work.ledger.claim(blank.unit):
-                continue
-            _run_policy(work, data, sessions, blank)
-            work.ledger.finish(blank)
-            yield blank
+            found = work.blank(data, outcome.RAN)
+            if work.ledger.claim(found.unit):
+                _run_policy(work, data, sessions, found)
+                work.ledger.finish(found)
+                yield found
+
+
+def _enter(stack: ExitStack, work: Work, sessions: Sessions) -> None:
+    """Set the environment as c7n-org does, and make sure that the session is the account's."""
+    stack.enter_context(environ(**account_tags(work.account)))
+    session = local_session(sessions)
+    check_account(session, work.account)
+    if len(sessions.roles) > 1:
+        stack.enter_context(environ(**environment(session, work.account, work.region)))
+
+
+def _unreached(work: Work, why: Why) -> Iterator[Outcome]:
+    log.warning("no session: %s %s: %s", work.account["name"], work.region, why.reason)
+    for data in work.policies:
+        found = work.blank(data, outcome.FAILED, why)
+        if work.ledger.claim(found.unit):
+            work.ledger.finish(found)
+            yield found
 
 
 def _run_policy(work: Work, data: Data, sessions: Sessions, found: Outcome) -> None:
