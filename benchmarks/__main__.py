@@ -9,7 +9,7 @@ import sys
 
 import benchmarks
 
-HELPERS = {"__main__", "interpreters", "quarantine", "result", "runs"}
+HELPERS = {"__main__", "interpreters", "quarantine", "remembering", "result", "runs"}
 
 
 def names() -> list[str]:

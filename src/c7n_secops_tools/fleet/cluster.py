@@ -67,7 +67,7 @@ class Cluster:
         """Yield each work with its answer, or Died; more may be added to ``pending`` meanwhile."""
         with self.client:
             works: dict[Any, Work] = {}
-            results = as_completed(with_results=True, raise_errors=False)
+            results = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
             while True:
                 while pending:
                     work = pending.popleft()

@@ -9,7 +9,9 @@ that still lives claims nothing any more.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,14 +56,19 @@ class Ledger:
         path = self._claim(unit)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            path.touch(exist_ok=False)
+            with path.open("x", encoding="utf-8") as claim:
+                claim.write(f"process {os.getpid()} of {socket.gethostname()}")
         except FileExistsError:
             return False
+        self._result(unit).unlink(missing_ok=True)  # what an earlier sweep said of it
         return True
 
-    def claimed(self, unit: Unit) -> bool:
-        """Whether somebody took the unit in this sweep."""
-        return self._claim(unit).exists()
+    def claimant(self, unit: Unit) -> str | None:
+        """Who took the unit in this sweep; None where nobody did."""
+        try:
+            return self._claim(unit).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
 
     def finish(self, outcome: Outcome) -> None:
         """Write down what became of a unit."""

@@ -137,14 +137,11 @@ class Sweep:
         """Settle what a dead worker had: what it did not begin with is handed out again."""
         left = []
         for data, name in zip(work.policies, work.units, strict=True):
-            found = self.ledger.outcome(name) if self.ledger.claimed(name) else None
-            if found:
-                self._add([found])
-            elif self.ledger.claimed(name):
-                why = Why(outcome.WORKER, "", died.reason)
-                self._add([work.blank(data, outcome.LOST, why)])
-            else:
+            if self.ledger.claimant(name) is None:
                 left.append(data)
+                continue
+            lost = work.blank(data, outcome.LOST, Why(outcome.WORKER, "", died.reason))
+            self._add([self.ledger.outcome(name) or lost])
         begun = len(left) < len(work.policies)
         deliveries = 0 if begun else work.deliveries + 1
         if left and deliveries < DELIVERIES:
@@ -164,11 +161,12 @@ class Sweep:
             for data, name in zip(work.policies, work.units, strict=True):
                 if name in known:
                     continue
-                if not self.ledger.claimed(name):
+                claimant = self.ledger.claimant(name)
+                if claimant is None:
                     why = Why(outcome.NOT_STARTED, "", "the sweep was ended before it")
                     self.outcomes.append(work.blank(data, outcome.NOT_RUN, why))
                     continue
-                why = Why(outcome.WORKER, "", "its worker did not say how it ended")
+                why = Why(outcome.WORKER, "", f"{claimant} did not say how it ended")
                 lost = work.blank(data, outcome.LOST, why)
                 self.outcomes.append(self.ledger.outcome(name) or lost)
         self.outcomes.sort(key=lambda found: found.unit)
