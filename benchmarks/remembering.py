@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815  http.server looks for this name
 
     def forward(self, body: bytes) -> Answer:
         kept = {name: text for name, text in self.headers.items() if name.lower() in FORWARDED}

@@ -8,7 +8,6 @@ their proportional set sizes.
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -55,7 +54,7 @@ class Bench:
     def cost(self, command: Sequence[str], units: int, *options: str) -> Cost:
         """What a sweep over so many units takes."""
         self.count += 1
-        write(self.folder, **{f"accounts-{units}": accounts_of(self.folder, units)})
+        write(self.folder, **{f"accounts-{units}": accounts_of(units)})
         words = [
             str(SCRIPTS / command[0]),
             *command[1:],
@@ -64,7 +63,7 @@ class Bench:
             *("--cache-period", "0", *options),
         ]
         before, start = children(), time.perf_counter()
-        with open(self.folder / f"log-{self.count}", "w") as log:
+        with (self.folder / f"log-{self.count}").open("w") as log:
             process = subprocess.Popen(words, env=self.env, stdout=log, stderr=log)
             memory = Memory(process.pid)
             memory.start()
@@ -111,7 +110,7 @@ def children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def accounts_of(folder: Path, units: int) -> dict[str, Any]:
+def accounts_of(units: int) -> dict[str, Any]:
     """The accounts file of so many units."""
     return {
         "accounts": [
@@ -162,7 +161,7 @@ def cluster(env: dict[str, str], folder: Path) -> Iterator[str]:
         yield address
 
 
-def emulators_share(emulator: Emulator, bench: Bench) -> str:
+def emulators_share(bench: Bench) -> str:
     """How much of a sweep's CPU is the emulator's own where it answers itself."""
     served = next(
         process
@@ -184,7 +183,7 @@ def main() -> Result:
         env = {**environ(emulator, HUB), "AWS_ENDPOINT_URL": url, "HOME": str(folder)}
         bench = Bench(folder, env)
         bench.cost(OURS, max(UNITS))  # what the server is to remember
-        rows, ratios = [], {name: 0.0 for name in GOALS}
+        rows, ratios = [], dict.fromkeys(GOALS, 0.0)
         ours = stock = Cost(0, 0, 0)
         for units in UNITS:
             ours, stock = bench.cost(OURS, units), bench.cost(STOCK, units)
@@ -210,7 +209,7 @@ def main() -> Result:
             (f"{SMALL} units, 2 Dask workers", "", f"{dask.wall:.1f}", ""),
         ]
         direct = Bench(folder, {**env, "AWS_ENDPOINT_URL": emulator.url})
-        share = emulators_share(emulator, direct)
+        share = emulators_share(direct)
     rows += [
         (f"ratio of {name}", f"{ratios[name]:.2f}", f"at most {GOALS[name]}", "") for name in GOALS
     ]

@@ -236,7 +236,7 @@ def test_refused_reads_of_a_filter_are_counted_with_their_reason(
     accounts = build(emulator, [account], [REGION])
     built = organisation.build(
         emulator,
-        [organisation.Account(account, "m")],
+        [organisation.Account(account, "m", "m@example.com")],
         (REGION,),
         2,
         role="Other",
@@ -277,7 +277,7 @@ def test_results_of_actions_are_counted_also_where_the_output_goes_to_s3(
     accounts = build(emulator, [account], [REGION])
     organisation.build(
         emulator,
-        [organisation.Account(account, "m")],
+        [organisation.Account(account, "m", "m@example.com")],
         (REGION,),
         2,
         role="Other",

@@ -15,7 +15,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from c7n_secops.aws.calls import THROTTLES, UNANSWERED, RefusedError, failure
+from c7n_secops.aws.calls import FAILURES, THROTTLES, UNANSWERED, failure
 from c7n_secops_tools.fleet.sessions import WrongAccountError
 
 OWN = "own permission"
@@ -142,9 +142,10 @@ class Outcome:
 
 def of_error(error: BaseException, absent: bool) -> Why:
     """Why an exception ended a policy; ``absent`` as :meth:`.sessions.Sessions.absent` says."""
-    if isinstance(error, ClientError | RefusedError | UNANSWERED):
+    if isinstance(error, FAILURES):
         code, reason = failure(error)
-        return Why(of_code(code, reason, absent), code, reason[:REASON_LENGTH])
+        why = of_code(code, reason, absent)
+        return Why(ERROR if why == OTHER else why, code, reason[:REASON_LENGTH])
     kind = type(error).__name__
     if isinstance(error, WrongAccountError):
         return Why(WRONG_ACCOUNT, kind, str(error))
