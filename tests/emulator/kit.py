@@ -52,6 +52,7 @@ from tests.emulator.shapes import find_reply_errors, find_request_error
 MOTO_VERSION = "5.2.5"
 
 RESPONSES = {
+    "account": ("moto.account", "AccountResponse"),
     "cloudtrail": ("moto.cloudtrail", "CloudTrailResponse"),
     "ec2": ("moto.ec2", "EC2Response"),
     "events": ("moto.events", "EventsHandler"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.emulator import (
+    account,
     apigateway,
     cloudtrail,
     ec2,
@@ -19,10 +20,12 @@ from tests.emulator import (
 def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
-    Importing ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers their operations.
+    Importing ``account``, ``cloudtrail``, ``inspector2``, ``ssm`` and ``guardduty`` registers
+    their operations.
     """
     for module in (
         identity,
+        account,
         cloudtrail,
         ec2,
         inspector2,

@@ -68,13 +68,10 @@ def check(policies: Sequence[Data], accounts: Sequence[Account]) -> None:
     Schema first, each policy alone so that all problems are said; then the variables of every
     account; then what the elements themselves refuse, with the values of the first account.
     """
-    for found in (
-        _unsupported(policies) or _invalid(policies),
-        list(undefined(policies, accounts)),
-        _refused(policies, accounts[0]) if accounts else [],
-    ):
-        if found:
-            raise PoliciesError("\n".join(found))
+    found = _unsupported(policies) or _invalid(policies)
+    found = found or list(undefined(policies, accounts)) or _refused(policies, accounts[0])
+    if found:
+        raise PoliciesError("\n".join(found))
 
 
 def digest(policy: Data, dryrun: bool) -> str:

@@ -155,6 +155,7 @@ def _unreached(work: Work, why: Why) -> Iterator[Outcome]:
 
 def _run_policy(work: Work, data: Data, sessions: Sessions, found: Outcome) -> None:
     """Run one policy and write into ``found`` what became of it."""
+    log.debug("Running policy:%s account:%s region:%s", found.policy, found.account, found.region)
     sessions.unanswered.clear()
     start = time.monotonic()
     try:
