@@ -80,9 +80,13 @@ def test_every_make_target_that_is_named_exists():
 
 
 def test_every_option_of_the_command_line_is_documented():
+    from c7n_secops_tools.fleet.command import org
     from c7n_secops_tools.report.command import report
 
-    help_text = CliRunner().invoke(report, ["--help"]).output
+    help_text = "".join(
+        CliRunner().invoke(command, ["--help"]).output
+        for command in (report, *org.commands.values())
+    )
     documented = "".join(page.read_text() for page in PAGES)
     options = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     assert options
