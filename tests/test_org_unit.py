@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from c7n.utils import local_session
 
 from c7n_secops.aws.calls import RefusedError
 from c7n_secops_tools.fleet import outcome, sessions, unit
@@ -126,6 +127,15 @@ def test_sessions_share_no_handler_of_their_own() -> None:
     assert heard == []
     one.events.emit("probe")
     assert heard == ["one"]
+
+
+def test_a_session_that_is_cached_for_the_region_is_not_used(
+    emulator: Emulator, here: Here
+) -> None:
+    one, other = ids(2)
+    accounts = build(emulator, [one, other], [REGION])
+    local_session(sessions.Sessions(accounts["accounts"].pop(), REGION))
+    assert [found.state for found in here(accounts, TOPICS).outcomes] == ["ran"]
 
 
 def test_roles_are_assumed_in_turn(emulator: Emulator, here: Here) -> None:
