@@ -69,6 +69,7 @@ class Fleet:
         env = {
             **environ(self.emulator, HUB),
             "AWS_MAX_ATTEMPTS": "1",
+            "COLUMNS": "200",
             "HOME": str(self.folder),
             **extra,
         }

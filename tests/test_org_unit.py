@@ -20,6 +20,7 @@ from c7n_secops_tools.fleet.local import Died, Inline
 from c7n_secops_tools.fleet.outcome import Outcome, Unit
 from c7n_secops_tools.fleet.sweep import Sweep
 from c7n_secops_tools.fleet.unit import Options
+from c7n_secops_tools.report.totals import Report
 from tests.emulator import Emulator, organisation
 from tests.fleet_accounts import HUB, build, ids, name_of
 from tests.harness import ISOLATED
@@ -315,6 +316,14 @@ def test_a_policy_whose_conditions_do_not_hold_is_skipped_not_clean(
     assert (found.state, found.matched) == ("skipped", None)
     named = {**TOPICS, "conditions": [{"type": "value", "key": "account.name", "value": "x"}]}
     assert here(accounts, named).outcomes[0].state == "skipped", "conditions know the account"
+
+
+def test_the_log_of_a_policy_that_failed_says_why(emulator: Emulator, here: Here) -> None:
+    accounts = build(emulator, ids(1), [REGION])
+    refuse(emulator, "sns", "ListTopics", "AuthorizationError", "not allowed")
+    here(accounts, TOPICS)
+    (line,) = Report([here.folder]).lines
+    assert "AuthorizationError" in line.run.error
 
 
 # regions

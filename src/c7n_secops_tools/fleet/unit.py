@@ -116,7 +116,6 @@ def regions(work: Work) -> list[str] | Why:
 
 def _run(work: Work) -> Iterator[Outcome]:
     load_resources(policies.resource_types(work.policies))
-    logging.getLogger("custodian.output").setLevel(logging.ERROR + 1)
     reset_session_cache()  # Custodian keeps sessions by region only: none may outlive its account
     sessions = Sessions(work.account, work.region)
     with ExitStack() as stack:
