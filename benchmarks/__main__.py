@@ -16,6 +16,7 @@ HELPERS = {
     "interpreters",
     "one_by_one",
     "quarantine",
+    "remembering",
     "result",
     "runs",
 }

@@ -66,3 +66,8 @@ def record_ids(
     if ctx.output is not None:
         ctx.output.write_file(FILE, dumps(run, indent=2))
     return new
+
+
+def recorded(ctx: Any) -> list[dict[str, Any]]:
+    """What the policy's last run recorded."""
+    return _records.get(ctx, {}).get(ctx.execution_id, [])

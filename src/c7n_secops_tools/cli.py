@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
 BAD_INPUT = 1
 INTERRUPTED = 130
+COMMANDS = {
+    "build-ingest": ("c7n_secops_tools.ingest", "report"),
+    "coverage": ("c7n_secops_tools.coverage.command", "report"),
+    "dashboards": ("c7n_secops_tools.opensearch.dashboards", "report"),
+    "membership": ("c7n_secops_tools.membership.command", "report"),
+    "org": ("c7n_secops_tools.fleet.command", "fleet"),
+    "replay-logs": ("c7n_secops_tools.replay_logs.command", "report"),
+    "report": ("c7n_secops_tools.report.command", "report"),
+}
+"""Where each command is, loaded when it is asked for, and the extra that has what it needs."""
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
     try:
         import click
-
-        from c7n_secops_tools.coverage.command import coverage
-        from c7n_secops_tools.ingest import build_ingest
-        from c7n_secops_tools.membership.command import membership
-        from c7n_secops_tools.opensearch.dashboards import dashboards
-        from c7n_secops_tools.replay_logs.command import replay_logs
-        from c7n_secops_tools.report.command import report
     except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("c7n_secops"):
-            raise
-        sys.exit(f"c7n-secops needs {missing.name}: pip install 'c7n-secops[report]'")
+        sys.exit(needs(missing, "report"))
 
-    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+    class Commands(click.Group):
+        def list_commands(self, context: click.Context) -> list[str]:
+            return list(COMMANDS)
+
+        def get_command(self, context: click.Context, name: str) -> click.Command | None:
+            return load(name) if name in COMMANDS else None
+
+    @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(package_name="c7n-secops")
     def commands() -> None:
         """Security operations for Cloud Custodian."""
 
-    for command in (build_ingest, coverage, dashboards, membership, replay_logs, report):
-        commands.add_command(command)
     try:
         code = commands.main(prog_name="c7n-secops", standalone_mode=False)
     except click.Abort:
@@ -40,6 +47,22 @@ def main() -> NoReturn:
         error.show()
         sys.exit(BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def load(name: str) -> Any:
+    """The command of this name; exits where what it needs is not installed."""
+    module, extra = COMMANDS[name]
+    try:
+        return getattr(import_module(module), name.replace("-", "_"))
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("c7n_secops"):
+            raise
+        sys.exit(needs(missing, extra))
+
+
+def needs(missing: ModuleNotFoundError, extra: str) -> str:
+    """What to install."""
+    return f"c7n-secops needs {missing.name}: pip install 'c7n-secops[{extra}]'"
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ MOTO_VERSION = "5.2.5"
 RESPONSES = {
     "athena": ("moto.athena", "AthenaResponse"),
     "cloudfront": ("moto.cloudfront", "CloudFrontResponse"),
+    "account": ("moto.account", "AccountResponse"),
     "cloudtrail": ("moto.cloudtrail", "CloudTrailResponse"),
     "ec2": ("moto.ec2", "EC2Response"),
     "events": ("moto.events", "EventsHandler"),

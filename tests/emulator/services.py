@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.emulator import (
+    account,
     apigateway,
     athena,
     cloudfront,
@@ -27,14 +28,16 @@ from tests.emulator import (
 def install() -> None:
     """Adds everything to moto; must run before the first request builds moto's routes.
 
-    Importing ``athena``, ``cloudfront``, ``cloudtrail``, ``guardduty_members``, ``inspector2``,
-    ``network_acl``, ``securityhub``, ``ssm`` and ``wafv2`` registers their operations.
+    Importing ``account``, ``athena``, ``cloudfront``, ``cloudtrail``, ``guardduty_members``,
+    ``inspector2``, ``network_acl``, ``securityhub``, ``ssm`` and ``wafv2`` registers their
+    operations.
     """
     for module in (
         identity,
         athena,
         cloudfront,
         iam_users,
+        account,
         cloudtrail,
         ec2,
         inspector2,

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from c7n_secops_tools.report import page, terminal
 from c7n_secops_tools.report.text import clean
 from c7n_secops_tools.report.totals import Report
 
-PIPED_WIDTH = 160
-"""Columns of the tables where the output is no terminal, so that CI logs do not fold them."""
 FAILED_POLICY, FAIL_ON = 2, 3
 BAD_INPUT = 1
 
@@ -71,7 +66,7 @@ def report(
     if form == "json":
         click.echo(json.dumps(terminal.as_json(found), indent=2))
     else:
-        terminal.show(found, console())
+        terminal.show(found, terminal.console())
     if html is not None:
         try:
             page.write(found, html)
@@ -86,9 +81,3 @@ def report(
         context.exit(FAILED_POLICY)
     if any(counts.values()):
         context.exit(FAIL_ON)
-
-
-def console() -> Console:
-    """A console as wide as the terminal; wide where there is none and COLUMNS does not say."""
-    told = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if told else PIPED_WIDTH)

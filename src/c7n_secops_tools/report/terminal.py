@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +16,19 @@ from c7n_secops_tools.report.evidence import RANKED
 from c7n_secops_tools.report.text import NOT_SAID, clean
 from c7n_secops_tools.report.totals import Line, Report, label
 
+PIPED_WIDTH = 160
+"""Columns of the tables where the output is no terminal, so that CI logs do not fold them."""
 STATE_STYLE = {"ran": "green", "dry run": "cyan", "deployed": "cyan", "failed": "bold red"}
 ACCOUNT_ID = 12
 """Columns that an account's id takes."""
 SUMS = ("matched", "changed", "skipped", "failed", "not_evaluated")
 WORST = {"failed": "bold red", "not_evaluated": "yellow"}
+
+
+def console() -> Console:
+    """A console as wide as the terminal; wide where there is none and COLUMNS does not say."""
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if told else PIPED_WIDTH)
 
 
 def show(report: Report, console: Console) -> None:
