@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from c7n_secops_tools.coverage.controls import Catalogue, Control, Coverage, UnreadableError, read
-from c7n_secops_tools.report.command import console
+from c7n_secops_tools.report.terminal import console
 
 INCOMPLETE = 1
 STATES = ("covered", "partial", "manual", "missing")

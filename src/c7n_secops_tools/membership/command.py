@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from c7n_secops_tools.membership.facts import NOT_EVALUATED, SERVICES, Line, Memberships, counts
-from c7n_secops_tools.report.command import BAD_INPUT, FAIL_ON, console
-from c7n_secops_tools.report.terminal import plain
+from c7n_secops_tools.report.command import BAD_INPUT, FAIL_ON
+from c7n_secops_tools.report.terminal import console, plain
 from c7n_secops_tools.report.text import clean
 from c7n_secops_tools.report.tree import UnreadableError, find
 

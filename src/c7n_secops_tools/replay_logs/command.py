@@ -12,7 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from c7n_secops_tools.report.command import BAD_INPUT, console
+from c7n_secops_tools.report.command import BAD_INPUT
+from c7n_secops_tools.report.terminal import console
 from c7n_secops_tools.report.text import clean
 
 if TYPE_CHECKING:
