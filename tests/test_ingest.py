@@ -27,7 +27,7 @@ from c7n_secops_findings.sinks.local import LocalSink
 from c7n_secops_findings.sinks.s3 import S3Sink
 from c7n_secops_findings.store import FOLDER, open_store
 from tests.emulator import Emulator, running
-from tests.emulator.organisation import build, create_role, populate, trust
+from tests.emulator.organisation import Organisation, build, create_role, populate, trust
 from tests.finding_data import event, sample
 from tests.harness import ACCOUNT, REGION, ROOT, Cli
 
@@ -546,10 +546,13 @@ def enforcing() -> Iterator[Emulator]:
         yield server
 
 
-def test_from_three_accounts_and_two_regions_to_the_hub_s_bucket(
-    enforcing: Emulator, offline_cli: Cli, tmp_path: Path
-) -> None:
-    emulator = enforcing
+def deploy(
+    emulator: Emulator, offline_cli: Cli, tmp_path: Path
+) -> tuple[Organisation, dict[str, str]]:
+    """Three accounts in two regions, forwarding to the hub's queue; and the hub's outputs.
+
+    Every instance has a finding whose event was delivered, twice.
+    """
     regions = (REGION, "eu-west-1")
     made = build(emulator, regions=regions, instances=1)
     archive = tmp_path / "ingest.zip"
@@ -585,6 +588,15 @@ def test_from_three_accounts_and_two_regions_to_the_hub_s_bucket(
         told = event(number, *place, resource=instance.id)
         assert emulator.deliver_event(*place, told) == 1
         assert emulator.deliver_event(*place, told) == 1  # EventBridge delivers at least once
+    return made, hub
+
+
+def test_from_three_accounts_and_two_regions_to_the_hub_s_bucket(
+    enforcing: Emulator, offline_cli: Cli, tmp_path: Path
+) -> None:
+    emulator = enforcing
+    made, hub = deploy(emulator, offline_cli, tmp_path)
+    s3 = emulator.client("s3", ACCOUNT, REGION)
     emulator.client("sqs", ACCOUNT, REGION).send_message(
         QueueUrl=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/c7n-secops-findings",
         MessageBody=POISON,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +16,17 @@ from c7n_secops_findings.record import Finding
 from c7n_secops_findings.sinks.opensearch import ALIAS, Cluster, OpenSearchSink, index_of
 from c7n_secops_findings.store import Store, open_store
 from c7n_secops_tools.opensearch.dashboards import PANELS, Panel, saved_objects
+from tests.emulator import Emulator
 from tests.finding_fleet import findings
+from tests.harness import ACCOUNT, REGION, Cli
 from tests.opensearch.server import OpenSearch, running
+from tests.test_ingest import Hub, deploy, message
 
 pytestmark = pytest.mark.opensearch
 
 NUMBER = 1500
 NOTHING = "not said"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,31 @@ def as_stored(finding: Finding) -> Any:
     return json.loads(finding.to_json())
 
 
+def local_records(folder: Path) -> dict[str, dict[str, Any]]:
+    """The records of a local store as OpenSearch and S3 have them, without what is not known."""
+    rows = open_store(folder).sql("SELECT * FROM findings")
+    return {
+        record["id"]: known(record)
+        for record in (dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall())
+    }
+
+
+def known(value: Any) -> Any:
+    """A value of a record without its empty parts, with times as seconds."""
+    if isinstance(value, dict):
+        return {key: known(part) for key, part in value.items() if part not in (None, [], {})}
+    if isinstance(value, list):
+        return [known(part) for part in value]
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, str):
+        if TIME.fullmatch(value):
+            return datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
+        if value.startswith("{"):
+            return known(json.loads(value))
+    return value
+
+
 def test_every_finding_is_stored_as_it_was_written(empty: OpenSearch) -> None:
     given = list(findings(200))
     assert sink_of(empty, largest=50_000).write(given) == []
@@ -60,6 +91,35 @@ def test_every_finding_is_stored_as_it_was_written(empty: OpenSearch) -> None:
         each.id: as_stored(each) for each in given
     }
     assert {hit["_index"] for hit in found.values()} == {index_of(each) for each in given}
+
+
+def test_events_of_three_accounts_are_one_record_in_each_store(
+    empty: OpenSearch,
+    emulator: Emulator,
+    offline_cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, _hub = deploy(emulator, offline_cli, tmp_path)
+    for name, value in emulator.environ(ACCOUNT, REGION).items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    hub = Hub(emulator, tmp_path)
+    ingester = hub.ingester(role="c7n-secops-findings-reader")
+    ingester.sinks["opensearch"] = sink_of(empty)
+    queue = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/c7n-secops-findings"
+    while told := hub.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        batch = [message(each["Body"], number) for number, each in enumerate(told, start=1)]
+        assert ingester.ingest(batch) == []
+        for each in told:
+            hub.sqs.delete_message(QueueUrl=queue, ReceiptHandle=each["ReceiptHandle"])
+    indexed = {name: hit["_source"] for name, hit in stored(empty).items()}
+    assert sorted(each["resource_id"] for each in indexed.values()) == sorted(
+        each.id for each in made.instances
+    )
+    assert {each["enrichment_status"] for each in indexed.values()} == {"ok"}
+    assert {line["id"]: line for line in hub.lines()} == indexed
+    assert local_records(hub.folder) == {name: known(each) for name, each in indexed.items()}
 
 
 def test_each_finding_is_there_once_in_its_newest_version_in_any_order(empty: OpenSearch) -> None:
