@@ -83,8 +83,8 @@ def counter(folder: Path) -> dict[str, object]:
             if row[8] in ERRORS:
                 errors[key] += 1
     by_address: defaultdict[str, dict[int, int]] = defaultdict(dict)
-    for (address, time), number in requests.items():
-        by_address[address][int(time[:2]) * 60 + int(time[3:])] = number
+    for (address, at), number in requests.items():
+        by_address[address][int(at[:2]) * 60 + int(at[3:])] = number
     flooding = [
         address
         for address, minutes in by_address.items()
