@@ -34,15 +34,15 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from c7n_secops.aws.calls import failure
-from c7n_secops_edge.addresses import cidr, masked
-from c7n_secops_edge.flood_counts import Counts, Measure, moment
+from c7n_secops_edge.addresses import cidr
+from c7n_secops_edge.flood_counts import Counts, Hosts, Measure, moment
 from c7n_secops_edge.flood_options import Options, Rule, Widening
 from c7n_secops_edge.logs.files import (
     UNREADABLE,
@@ -146,10 +146,10 @@ def analyse(
             minutes_of[number] = count_file(file, content, counts, read, source)
             if progress is not None:
                 progress(file)
-    read.bad_lines += counts.bad
-    read.unattributed = counts.unattributed
-    offences = find(counts, options)
-    samples = sampled(files, minutes_of, offences, options, source)
+        read.bad_lines += counts.bad
+        read.unattributed = counts.unattributed
+        offences = find(counts, options)
+        samples = sampled(files, minutes_of, offences, counts, source)
     return conclude(counts, offences, read, samples)
 
 
@@ -201,15 +201,13 @@ def noted(file: LogFile, read: Logs) -> Iterator[None]:
 def find(counts: Counts, options: Options) -> list[Offence]:
     """Every offence against every rule: of clients first, then of networks."""
     found = []
-    everyone = counts.everyone() if options.widening is not None else frozenset()
+    hosts = counts.hosts(options.widening.bits) if options.widening is not None else {}
     for rule in options.rules:
-        found += offences_against(rule, counts.of(rule), everyone, options)
+        found += offences_against(rule, counts.of(rule), hosts, options)
     return found
 
 
-def offences_against(
-    rule: Rule, measure: Measure, everyone: Set[bytes], options: Options
-) -> list[Offence]:
+def offences_against(rule: Rule, measure: Measure, hosts: Hosts, options: Options) -> list[Offence]:
     """The clients that reach a rule's threshold, and the networks that do without them."""
     found = []
     for client, seen in history(measure, suspects(rule, measure)).items():
@@ -219,7 +217,7 @@ def offences_against(
             found.append(Offence(rule, client, bits, frozenset((client,)), worst))
     if options.widening is not None:
         alone = {offence.network for offence in found}
-        found += networks(rule, measure, everyone - alone, options.widening)
+        found += networks(rule, measure, hosts, alone, options.widening)
     return found
 
 
@@ -244,19 +242,18 @@ def suspects(rule: Rule, measure: Measure) -> set[bytes]:
     }
 
 
-def networks(rule: Rule, measure: Measure, others: Set[bytes], widening: Widening) -> list[Offence]:
+def networks(
+    rule: Rule, measure: Measure, hosts: Hosts, alone: set[bytes], widening: Widening
+) -> list[Offence]:
     """IPv4 networks of which many clients reach the threshold only together.
 
-    ``others`` are those who do not reach it alone: nobody is blocked for such a neighbour.
+    ``alone`` are those who reach it without others: nobody is blocked for such a neighbour.
     """
-    hosts: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    for client in others:
-        if len(client) == 4:
-            hosts[masked(client, widening.bits)].append(client)
     found = []
-    for network, clients in hosts.items():
-        if len(clients) < widening.min_hosts:
+    for network, everyone in hosts.items():
+        if len(everyone) < widening.min_hosts:
             continue
+        clients = [client for client in everyone if client not in alone]
         seen = [each for own in history(measure, clients).values() for each in own]
         worst = peak(seen, rule.window, rule.threshold, rule.distinct, widening.min_hosts)
         if worst is not None:
@@ -280,7 +277,7 @@ def sampled(
     files: Sequence[LogFile],
     minutes_of: Mapping[int, set[int]],
     offences: Sequence[Offence],
-    options: Options,
+    counts: Counts,
     source: str | None,
 ) -> Samples:
     """Some lines of each offence, by network, from a second look at a few of the files.
@@ -289,7 +286,8 @@ def sampled(
     has its samples or ``SAMPLED_BYTES`` are read: an offence may end without any.
     """
     found: dict[bytes, list[dict[str, str]]] = {offence.network: [] for offence in offences}
-    wanting = list(offences) if options.samples else []
+    most = counts.options.samples
+    wanting = list(offences) if most else []
     left, budget = dict(minutes_of), SAMPLED_BYTES
     while wanting and budget > 0:
         minutes = Counter(minute for offence in wanting for minute in window_of(offence))
@@ -301,8 +299,8 @@ def sampled(
         if best is None or not worth[best]:
             break
         del left[best]
-        budget -= take_samples(files[best], budget, wanting, found, options, source)
-        wanting = [each for each in wanting if len(found[each.network]) < options.samples]
+        budget -= take_samples(files[best], budget, wanting, found, counts, source)
+        wanting = [each for each in wanting if len(found[each.network]) < most]
     return found
 
 
@@ -315,7 +313,7 @@ def take_samples(
     budget: int,
     wanting: Sequence[Offence],
     found: dict[bytes, list[dict[str, str]]],
-    options: Options,
+    counts: Counts,
     source: str | None,
 ) -> int:
     """Add what a file has of the offences that want samples; returns how much of it was read."""
@@ -331,21 +329,21 @@ def take_samples(
                 return
 
     parser: Parser | None = None
-    counts = Counts(options)
+    most = counts.options.samples
     try:
         for block in blocks(inflated(pieces())):
             if parser is None:
-                parser = parser_of(block, options.needed(), source)
+                parser = parser_of(block, counts.options.needed(), source)
             lines, rows = parser.lines_and_rows(block)
             clients = counts.clients_in(parser.columns, rows)
             for line, client in zip(lines, clients, strict=True):
                 network = network_of.get(client)
-                if network is None or len(found[network]) >= options.samples:
+                if network is None or len(found[network]) >= most:
                     continue
                 detail = parser.detail(line)
                 if detail is not None:
                     found[network].append(detail)
-            if all(len(found[each.network]) >= options.samples for each in wanting):
+            if all(len(found[each.network]) >= most for each in wanting):
                 break
     except (TruncatedError, *UNREADABLE) as error:
         log.debug("no more samples from log file %s: %s", file.name, error)

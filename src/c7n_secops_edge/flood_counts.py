@@ -13,7 +13,7 @@ from itertools import compress, groupby, repeat
 from operator import itemgetter
 from typing import Any
 
-from c7n_secops_edge.addresses import Clients, ForwardedClients
+from c7n_secops_edge.addresses import Clients, ForwardedClients, masked
 from c7n_secops_edge.flood_options import Options, Rule
 
 MINUTE = re.compile(rb"(\d{4}-\d\d-\d\d)[\tT ](\d\d:\d\d)", re.ASCII)
@@ -49,6 +49,7 @@ def moment(minute: int) -> str:
 
 
 Measure = Mapping[int, Mapping[bytes, Any]]
+Hosts = Mapping[bytes, list[bytes]]
 
 
 class Counts:
@@ -135,11 +136,16 @@ class Counts:
         values = dict(zip(columns, zip(*rows, strict=True), strict=True))
         return self.clients_of(values["address"], values.get("forwarded"))
 
-    def everyone(self) -> set[bytes]:
-        """Every client that was counted."""
+    def hosts(self, bits: int) -> Hosts:
+        """Every IPv4 client that was counted, by its network."""
+        everyone = set(self.clients.values())
         if self.clients.forgotten:
-            return set().union(*self.requests.values())
-        return set(self.clients.values()) - {None}
+            everyone = set().union(*self.requests.values())
+        found: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        for client in everyone:
+            if client is not None and len(client) == 4:
+                found[masked(client, bits)].append(client)
+        return found
 
     def attributed(
         self, clients: list[Any], statuses: Sequence[bytes], uris: Sequence[bytes]
