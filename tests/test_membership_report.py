@@ -316,7 +316,7 @@ def test_the_page_has_the_same_table(invoke, tree, tmp_path):
     assert "GuardDuty" in section
     assert "administrator" in section
     assert "&lt;script&gt;" in section
-    assert "<script>" not in text
+    assert "<script>" not in section
 
 
 def test_a_page_without_memberships_has_no_such_table(invoke, tree, tmp_path):

@@ -46,8 +46,11 @@ def create_network_acl_entry(
     Egress: bool,
     CidrBlock: str | None = None,
     Ipv6CidrBlock: str | None = None,
+    PortRange: dict[str, int] | None = None,
+    IcmpTypeCode: dict[str, int] | None = None,
     **_: Any,
 ) -> None:
+    ports, icmp = PortRange or {}, IcmpTypeCode or {}
     with one_at_a_time:
         used = numbers(context, NetworkAclId, Egress)
         if RuleNumber not in used and len(used) >= MOST_ENTRIES:
@@ -62,10 +65,10 @@ def create_network_acl_entry(
             rule_action=RuleAction,
             egress=Egress,
             cidr_block=CidrBlock,
-            icmp_code=None,
-            icmp_type=None,
-            port_range_from=None,
-            port_range_to=None,
+            icmp_code=icmp.get("Code"),
+            icmp_type=icmp.get("Type"),
+            port_range_from=ports.get("From"),
+            port_range_to=ports.get("To"),
             ipv6_cidr_block=Ipv6CidrBlock,
         )
 
