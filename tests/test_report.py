@@ -555,9 +555,9 @@ def own_parts() -> list[charts.Script | charts.Style]:
     return [
         tables.style(),
         charts.Style(own),
-        tables.library(),
+        tables.bundle(),
         tables.sorting(),
-        charts.library(),
+        charts.bundle(),
         charts.drawing(),
     ]
 

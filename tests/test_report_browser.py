@@ -20,9 +20,9 @@ from c7n_secops_tools.report.charts import (
     Chart,
     Script,
     Style,
+    bundle,
     content_security_policy,
     drawing,
-    library,
     shown,
 )
 from c7n_secops_tools.report.totals import Report
@@ -45,7 +45,7 @@ def chart_page(folder: Path) -> Path:
     import plotly.graph_objects as go
 
     figure = go.Figure(go.Bar(x=[shown(HOSTILE), "b"], y=[3, 4], name=shown(HOSTILE)))
-    parts = [SCHEME, library(), drawing()]
+    parts = [SCHEME, bundle(), drawing()]
     page = Markup(
         '<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
         'content="{}"><title>Charts</title>{}{}{}{}'

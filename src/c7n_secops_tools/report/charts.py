@@ -1,10 +1,10 @@
 """Interactive charts in a page that opens offline, under a content security policy by hashes.
 
-A page puts its styles into its head, each :class:`Chart` where it is to stand, :func:`library` and
+A page puts its styles into its head, each :class:`Chart` where it is to stand, :func:`bundle` and
 :func:`drawing` at its end, and :func:`content_security_policy` of all these parts first of all::
 
     <meta http-equiv="Content-Security-Policy" content="{{ content_security_policy(parts) }}">
-    {{ style }} … {{ Chart(figure, "Findings by severity") }} … {{ library() }}{{ drawing() }}
+    {{ style }} … {{ Chart(figure, "Findings by severity") }} … {{ bundle() }}{{ drawing() }}
 
 Only those parts run: what a chart shows is data, in a ``script`` element that no browser executes.
 The library is large, so it runs once all else is on the screen. Colours of text and grid follow the
@@ -143,7 +143,7 @@ def shown(text: str) -> str:
 
 
 @cache
-def library() -> Library:
+def bundle() -> Library:
     """plotly.js, as the plotly package holds it."""
     from plotly.offline import get_plotlyjs
 

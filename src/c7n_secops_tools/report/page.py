@@ -64,7 +64,7 @@ def write(report: Report, path: Path) -> None:
     """Write the page; a reader never sees half of it. Raises OSError where it cannot."""
     now = datetime.now(timezone.utc)
     styles = (tables.style(), style())
-    scripts = (tables.library(), tables.sorting(), charts.library(), charts.drawing())
+    scripts = (tables.bundle(), tables.sorting(), charts.bundle(), charts.drawing())
     with gathered(report.folders, now) as findings:
         stream = (
             environment(__package__)

@@ -1,6 +1,6 @@
 """Sortable and filterable tables in a page that opens offline: DataTables, as itables packs it.
 
-A page puts :func:`style` into its head and :func:`library` and :func:`sorting` at its end; see
+A page puts :func:`style` into its head and :func:`bundle` and :func:`sorting` at its end; see
 :mod:`c7n_secops_tools.report.charts` for the content security policy that allows them. A
 :class:`Table` is data that the browser turns into rows as they come into sight, so that tens of
 thousands cost little. A ``table`` of the page's own with the class ``sortable`` gets the same.
@@ -75,7 +75,7 @@ def _safe(value: Any) -> Any:
 
 
 @cache
-def library() -> Script:
+def bundle() -> Script:
     """DataTables.
 
     It comes as a module, which a page without a server cannot import: what it exports becomes one
