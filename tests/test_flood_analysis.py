@@ -244,7 +244,7 @@ def test_hosts_must_be_many_in_one_window():
     requests = [
         request
         for host in range(1, 41)
-        for request in burst(f"45.61.184.{host}", (host % 2) * 30, [9])
+        for request in burst(f"45.61.184.{host}", (host % 2) * 30, [11])
     ]
     assert not analyse(in_memory(cloudfront(requests)), options(FLOOD, widen=WIDEN)).offenders
 

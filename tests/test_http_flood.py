@@ -9,6 +9,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from c7n.exceptions import PolicyValidationError
 
+from c7n_secops_edge.logs.objects import delivered_files
+from c7n_secops_edge.logs.places import Place
 from tests import edge_logs
 from tests.edge_logs import RULES, WIDEN, burst, cloudfront, planted
 from tests.harness import ACCOUNT, REGION
@@ -347,6 +349,23 @@ def test_the_place_of_the_logs_can_be_given(emulator, custodian, s3):
     logs = {"bucket": BUCKET, "prefix": "own/{id}/{yyyy}-{MM}-{dd}/"}
     run = custodian(policy({**FLOOD, "logs": logs}, resource="aws.distribution"))
     assert addresses(run) == {"198.18.7.7/32"}
+
+
+def test_of_files_by_hour_only_the_resource_s_own_are_read(emulator, custodian, s3):
+    distribution, _ = make_distribution(emulator, bucket="")
+    for name, requests in ((distribution, ATTACK), ("E2NEIGHBOUR", CALM)):
+        put(s3, f"own/{NOW:%Y/%m/%d/%H}/{name}.gz", cloudfront(requests))
+    logs = {"bucket": BUCKET, "prefix": "own/{yyyy}/{MM}/{dd}/{HH}/{id}"}
+    run = custodian(policy({**FLOOD, "logs": logs}, resource="aws.distribution"))
+    assert run.resources[0]["c7n:HttpFloodLogs"]["lines"] == len(ATTACK)
+
+
+@pytest.mark.parametrize(("since", "until", "found"), [(-5, 5, 1), (1, 5, 0), (-5, -1, 0)])
+def test_only_files_delivered_within_the_lookback_are_read(emulator, s3, since, until, found):
+    put(s3, "log.gz", b"")
+    now = datetime.now(timezone.utc)
+    between = (now + timedelta(minutes=minutes) for minutes in (since, until))
+    assert len(delivered_files(s3, Place(BUCKET, "log"), *between)) == found
 
 
 # --- load balancers, web ACLs, API stages -------------------------------------------------------
