@@ -16,6 +16,7 @@ COMMANDS = {
     "org": ("c7n_secops_tools.fleet.command", "fleet"),
     "replay-logs": ("c7n_secops_tools.replay_logs.command", "report"),
     "report": ("c7n_secops_tools.report.command", "report"),
+    "test": ("c7n_secops_tools.cases.command", "test"),
 }
 """Where each command is, loaded when it is asked for, and the extra that has what it needs."""
 
