@@ -110,13 +110,6 @@ class Sessions:
             cls._answers = None
 
 
-class OfflineAWS(AWS):
-    """Custodian's AWS with our sessions: what its Lambda handler asks for a session factory."""
-
-    def get_session_factory(self, options: Any) -> Sessions:
-        return Sessions(options.region)
-
-
 @contextmanager
 def offline(
     answers: Answers, *, now: str, region: str, environment: Mapping[str, str] | None = None
@@ -132,7 +125,7 @@ def offline(
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, variables, clear=True))
         stack.enter_context(Sessions.answered_by(answers))
-        stack.enter_context(_our_sessions())
+        stack.enter_context(provider_with(lambda options: Sessions(options.region)))
         stack.enter_context(clock(now))
         stack.enter_context(_network.refused())
         yield
@@ -155,9 +148,15 @@ def clock(now: str) -> Iterator[None]:
 
 
 @contextmanager
-def _our_sessions() -> Iterator[None]:
+def provider_with(factory: Callable[[Any], Any]) -> Iterator[None]:
+    """Let Custodian's Lambda handler get its session factory from here: it takes none."""
+
+    class Provided(AWS):
+        def get_session_factory(self, options: Any) -> Any:
+            return factory(options)
+
     stock = clouds["aws"]
-    clouds.register("aws", OfflineAWS)
+    clouds.register("aws", Provided)
     try:
         yield
     finally:

@@ -27,6 +27,7 @@ DEFAULTS: Data = {
 }
 """What a case has that neither it nor its file's ``defaults`` say."""
 LONGEST_MESSAGE = 300
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class BadInput(Exception):  # noqa: N818  (it is what the exit code 1 means)
@@ -90,7 +91,7 @@ def read_yaml(path: Path) -> Document:
     what boto3 returns.
     """
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        loader = LOADER(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
