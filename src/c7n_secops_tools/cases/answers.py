@@ -92,7 +92,9 @@ class Answers:
             found = self._find(call)
             if found is None:
                 self.unanswered.append(call)
-                raise UnansweredError(f"no answer for {call}")
+                near = sum(answer["call"] == call.name for answer in self._answers)
+                but = f" ({near} for other params, another region, or used up)" if near else ""
+                raise UnansweredError(f"no answer{but} for {call}")
         if "error" in found:
             return _error(found["error"])
         parsed = as_parsed(found["answer"], model.output_shape)
