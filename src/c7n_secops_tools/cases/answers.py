@@ -75,7 +75,7 @@ class Answers:
 
     def __init__(self, answers: Sequence[Data], expected: Sequence[Data] = ()):
         self.calls: list[Call] = []
-        self.unanswered: list[Call] = []
+        self.unanswered: list[str] = []
         self._answers = [*answers, *({"answer": {}, **call} for call in expected)]
         self._left = [answer.get("times") for answer in self._answers]
         self._lock = Lock()
@@ -91,10 +91,10 @@ class Answers:
             self.calls.append(call)
             found = self._find(call)
             if found is None:
-                self.unanswered.append(call)
                 near = sum(answer["call"] == call.name for answer in self._answers)
-                but = f" ({near} for other params, another region, or used up)" if near else ""
-                raise UnansweredError(f"no answer{but} for {call}")
+                but = f" ({near} there are for other params or regions, or used up)" if near else ""
+                self.unanswered.append(f"no answer{but} for the call {call}")
+                raise UnansweredError(self.unanswered[-1])
         if "error" in found:
             return _error(found["error"])
         parsed = as_parsed(found["answer"], model.output_shape)

@@ -179,7 +179,7 @@ def _answer_mistakes(document: Document) -> Iterator[str]:
         for problem in check_answer(service, operation, item.get("answer", {})):
             if problem.hard:
                 part = [*place, "answer", *problem.path.strip(".").split(".")]
-                text = f"{item['call']} {problem.path.strip('.')}: {problem.detail}"
+                text = f"{item['call']}{problem.path.rstrip('.')}: {problem.detail}"
                 yield document.mistake(part, text)
 
 

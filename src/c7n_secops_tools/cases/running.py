@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from c7n import mu
 from c7n.config import Config
 from c7n.exceptions import PolicyExecutionError, PolicyValidationError
 from c7n.loader import PolicyLoader, SchemaValidator
@@ -23,6 +24,7 @@ from c7n.resources.aws import AWS
 from c7n.utils import dumps, load_file, reset_session_cache
 
 from c7n_secops import handler, outcomes
+from c7n_secops.event_mode import EventBridgeMode
 from c7n_secops_tools.cases.answers import Answers, Call
 from c7n_secops_tools.cases.offline import Sessions, offline
 from c7n_secops_tools.cases.reading import BadInput, Case
@@ -32,6 +34,8 @@ Data = dict[str, Any]
 
 PULLED = ("pull", "periodic", "schedule")
 """Modes in which a policy reads its resources itself."""
+GUARDDUTY_RESOURCES = {"ec2": "Instance", "iam-user": "AccessKey"}
+"""What Custodian's deployment of mode guard-duty adds to the rule, by the policy's resource."""
 LAMBDA_TIMEOUT = 900
 """Seconds that Custodian's functions have unless a policy says otherwise."""
 
@@ -52,7 +56,7 @@ class Outcome:
     resources: dict[str, Data] = field(default_factory=dict)
     not_evaluated: list[Data] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    unanswered: list[Call] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
     error: str = ""
 
 
@@ -124,15 +128,18 @@ def provisioned(policy: Data, variables: Data, account: str, region: str, factor
 
 
 def rule_patterns(policy: Any) -> list[Data]:
-    """The EventBridge patterns that start a policy's function."""
+    """The EventBridge patterns that start a policy's function; none where no rule does."""
     mode = policy.get_execution_mode()
-    sources = mode.policy_lambda(policy).get_events(policy.session_factory)
-    rendered = [
-        source.render_event_pattern()
-        for source in sources
-        if hasattr(source, "render_event_pattern")
-    ]
-    return [json.loads(pattern) for pattern in rendered if pattern]
+    if isinstance(mode, EventBridgeMode):
+        return [mode.event_pattern()]
+    data = dict(policy.data["mode"])
+    if data["type"] == "guard-duty" and policy.resource_manager.type in GUARDDUTY_RESOURCES:
+        data["resource-filter"] = GUARDDUTY_RESOURCES[policy.resource_manager.type]
+    try:
+        rendered = mu.CloudWatchEventSource(data, policy.session_factory).render_event_pattern()
+    except ValueError:  # another service than EventBridge starts it, such as AWS Config
+        return []
+    return [json.loads(rendered)] if rendered else []
 
 
 def invoke(policy: Any, event: Data, account: str, output: Path) -> None:

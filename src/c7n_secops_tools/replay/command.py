@@ -106,9 +106,9 @@ def show(done: Replay) -> None:
         click.echo(clean(f"plan: {json.dumps(plain(plan), default=str)}"))
     if done.actions and done.matched:
         click.echo(clean(f"not run without --live: {', '.join(done.actions)}"))
-    for call in done.unanswered:
-        click.echo(clean(f"no answer for: {call}"))
-    if done.error:
+    for text in done.unanswered:
+        click.echo(clean(text))
+    if done.error and not done.unanswered:
         click.echo(clean(f"failed: {done.error}"))
 
 
@@ -122,7 +122,7 @@ def show_json(done: Replay) -> None:
         "resources": list(done.matched.values()),
         "not_evaluated": done.not_evaluated,
         "calls": [_call(call) for call in done.calls],
-        "unanswered": [_call(call) for call in done.unanswered],
+        "unanswered": done.unanswered,
         "actions": done.actions,
         "plans": done.plans,
         "error": done.error,

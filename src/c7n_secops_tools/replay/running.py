@@ -33,7 +33,7 @@ class Replay:
     matched: dict[str, Data] = field(default_factory=dict)
     not_evaluated: list[Data] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    unanswered: list[Call] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
     """Those that a dry run left out."""
     plans: list[Data] = field(default_factory=list)
