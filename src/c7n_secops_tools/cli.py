@@ -14,8 +14,10 @@ COMMANDS = {
     "dashboards": ("c7n_secops_tools.opensearch.dashboards", "report"),
     "membership": ("c7n_secops_tools.membership.command", "report"),
     "org": ("c7n_secops_tools.fleet.command", "fleet"),
+    "replay": ("c7n_secops_tools.replay.command", "test"),
     "replay-logs": ("c7n_secops_tools.replay_logs.command", "report"),
     "report": ("c7n_secops_tools.report.command", "report"),
+    "test": ("c7n_secops_tools.cases.command", "test"),
 }
 """Where each command is, loaded when it is asked for, and the extra that has what it needs."""
 
