@@ -11,9 +11,9 @@ import yaml
 
 from c7n_secops_tools.cases.answers import plain
 from c7n_secops_tools.cases.reading import DEFAULTS, BadInput, read_event
-from c7n_secops_tools.cases.running import InvalidPolicyError
+from c7n_secops_tools.cases.running import InvalidPolicyError, Place
 from c7n_secops_tools.replay.pattern import PatternError
-from c7n_secops_tools.replay.running import Place, Replay, aws_replay, choose, offline_replay
+from c7n_secops_tools.replay.running import Replay, aws_replay, choose, offline_replay
 from c7n_secops_tools.report.text import clean
 
 FAILED = 2
