@@ -9,8 +9,7 @@ import click
 from c7n_secops_tools.cases.checking import Found, PolicyCheck, check, find
 from c7n_secops_tools.cases.reading import BadInput
 from c7n_secops_tools.cases.results import annotation, findings, one_line, write_junit
-
-NOT_WELL = 2
+from c7n_secops_tools.exit_codes import FAILED
 
 
 @click.command()
@@ -72,7 +71,7 @@ def test(
             raise click.ClickException(f"cannot write {junit}: {error}") from error
     click.echo(summary(found, mutate))
     if wrong:
-        context.exit(NOT_WELL)
+        context.exit(FAILED)
 
 
 def show(each: PolicyCheck, verbose: bool) -> None:
