@@ -173,9 +173,8 @@ def invoke(policy: Any, event: Data, place: Place, output: Path) -> None:
     """Hand an event to the Lambda handler, with the policy packed as its deployment packs it."""
     from c7n import handler as stock
 
-    packed = json.loads(
-        dumps({"execution-options": {"account_id": place.account}, "policies": [policy.data]})
-    )
+    options = {**mu.get_exec_options(policy.options), "account_id": place.account}
+    packed = json.loads(dumps({"execution-options": options, "policies": [policy.data]}))
     config = stock.init_config(copy.deepcopy(packed))
     kept = stock.policy_data, stock.policy_config
     stock.policy_data, stock.policy_config = packed, config.copy(output_dir=str(output))
