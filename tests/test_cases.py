@@ -20,9 +20,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c7n_secops_tools.cases.answers import Answers, Call, as_parsed, paired, part_of
+from c7n_secops_tools.cases.answers import READS, Answers, Call, as_parsed, paired, part_of
 from c7n_secops_tools.cases.command import test as command
 from c7n_secops_tools.cases.offline import OfflineError, Sessions, offline
+from tests.harness import POLICIES, ROOT
 
 POLICY = """
 policies:
@@ -452,6 +453,23 @@ def test_the_policies_of_a_case_file_may_have_another_name(pack: Pack) -> None:
     pack.policies.unlink()
     pack.cases.write_text(f"policies: ../other.yml\ncases:\n{CASE}")
     assert pack.command(str(pack.folder))[0] == 0
+
+
+def test_the_case_in_the_documentation_passes_for_the_shipped_policy(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "policy-tests.md").read_text()
+    text = next(block for block in page.split("```yaml")[1:] if "cases:" in block)
+    file = tmp_path / "tests" / "agents.yml"
+    file.parent.mkdir()
+    shipped = POLICIES / "ssm" / "agents.yml"
+    file.write_text(f"policies: {shipped}\n{text.partition('```')[0]}")
+    done = CliRunner().invoke(command, [str(file)])
+    assert (done.exit_code, done.output) == (0, "1 cases of 1 policies, 1 passed, 0 failed\n")
+
+
+def test_the_documentation_says_which_operations_are_reads() -> None:
+    page = " ".join((ROOT / "docs" / "policy-tests.md").read_text().split())
+    named = page.partition("whose name begins with ")[2].partition(";")[0]
+    assert set(named.replace(" or ", ", ").replace(",", " ").split()) == set(READS)
 
 
 # --- results for machines
