@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
 
-from c7n_secops_tools.cases import running
+from c7n_secops_tools.cases import function, policies
 from c7n_secops_tools.cases.offline import Sessions
 from c7n_secops_tools.replay.command import replay as command
 from c7n_secops_tools.replay.pattern import PatternError, matches, mismatches
@@ -374,12 +374,12 @@ def test_the_handler_gets_what_deployment_packs(
     def run(event: Any, context: Any) -> None:
         packed.update(stock.policy_data)
 
-    monkeypatch.setattr(running.handler, "run", run)
-    policy = running.policies_in(POLICIES / file)[name]
-    place = running.Place("111122223333", "eu-west-1", {"security_contact": "a@example.com"})
+    monkeypatch.setattr(function.handler, "run", run)
+    policy = policies.policies_in(POLICIES / file)[name]
+    place = policies.Place("111122223333", "eu-west-1", {"security_contact": "a@example.com"})
     monkeypatch.setenv("AWS_DEFAULT_REGION", place.region)
-    loaded = running.provisioned(policy, place, Sessions(place.region))
-    running.invoke(loaded, {}, place, tmp_path)
+    loaded = policies.provisioned(policy, place, Sessions(place.region))
+    function.invoke(loaded, {}, place, tmp_path)
     mode = loaded.get_execution_mode()
     archive = mode.policy_lambda(loaded).get_archive()
     with zipfile.ZipFile(io.BytesIO(archive.get_bytes())) as content:
@@ -390,10 +390,10 @@ def test_the_handler_gets_what_deployment_packs(
 
 
 def test_the_rule_is_the_one_that_deployment_makes() -> None:
-    place = running.Place("111122223333", "eu-west-1")
-    policy = running.policies_in(POLICIES / "incident-response" / "contain-guardduty.yml")
-    loaded = running.provisioned(policy["ec2-contain-on-guardduty"], place, Sessions(place.region))
-    (pattern,) = running.rule_patterns(loaded)
+    place = policies.Place("111122223333", "eu-west-1")
+    policy = policies.policies_in(POLICIES / "incident-response" / "contain-guardduty.yml")
+    loaded = policies.provisioned(policy["ec2-contain-on-guardduty"], place, Sessions(place.region))
+    (pattern,) = function.rule_patterns(loaded)
     loaded.data["mode"]["resource-filter"] = "Instance"  # as Custodian's provision() sets it
     (source,) = loaded.get_execution_mode().policy_lambda(loaded).get_events(None)
     assert pattern == json.loads(source.render_event_pattern())
