@@ -80,11 +80,13 @@ def test_every_make_target_that_is_named_exists():
 
 
 def test_every_option_of_the_command_line_is_documented():
+    from c7n_secops_tools.cases.command import test
     from c7n_secops_tools.coverage.command import coverage
     from c7n_secops_tools.fleet.command import org
     from c7n_secops_tools.ingest import build_ingest
     from c7n_secops_tools.membership.command import membership
     from c7n_secops_tools.opensearch.dashboards import dashboards
+    from c7n_secops_tools.replay.command import replay
     from c7n_secops_tools.replay_logs.command import replay_logs
     from c7n_secops_tools.report.command import report
 
@@ -93,8 +95,10 @@ def test_every_option_of_the_command_line_is_documented():
         coverage,
         dashboards,
         membership,
+        replay,
         replay_logs,
         report,
+        test,
         *org.commands.values(),
     )
     help_text = "".join(CliRunner().invoke(each, ["--help"]).output for each in commands)

@@ -14,7 +14,7 @@ import jsonschema
 import yaml
 
 from c7n_secops_tools.report.text import clean
-from c7n_secops_tools.testing.shapes import check_answer
+from c7n_secops_tools.testing.shapes import check_answer_of
 
 Data = dict[str, Any]
 Path_ = tuple[str | int, ...]
@@ -181,7 +181,7 @@ def _answer_mistakes(document: Document) -> Iterator[str]:
         for key in place:
             item = item[key]
         service, _, operation = item["call"].partition(":")
-        for problem in check_answer(service, operation, item.get("answer", {})):
+        for problem in check_answer_of(service, operation, item.get("answer", {})):
             if problem.hard:
                 part = [*place, "answer", *problem.path.strip(".").split(".")]
                 text = f"{item['call']}{problem.path.rstrip('.')}: {problem.detail}"

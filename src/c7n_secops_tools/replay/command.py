@@ -10,8 +10,8 @@ import click
 import yaml
 
 from c7n_secops_tools.cases.answers import plain
+from c7n_secops_tools.cases.policies import InvalidPolicyError, Place
 from c7n_secops_tools.cases.reading import DEFAULTS, BadInput, read_event
-from c7n_secops_tools.cases.running import InvalidPolicyError, Place
 from c7n_secops_tools.exit_codes import FAILED
 from c7n_secops_tools.options import FILE, format_of
 from c7n_secops_tools.replay.pattern import PatternError
