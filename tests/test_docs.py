@@ -80,6 +80,8 @@ def test_every_make_target_that_is_named_exists():
 
 
 def test_every_option_of_the_command_line_is_documented():
+    from c7n_secops_tools.authoring.schema import schema
+    from c7n_secops_tools.authoring.validate import validate as validate_command
     from c7n_secops_tools.coverage.command import coverage
     from c7n_secops_tools.fleet.command import org
     from c7n_secops_tools.ingest import build_ingest
@@ -95,6 +97,8 @@ def test_every_option_of_the_command_line_is_documented():
         membership,
         replay_logs,
         report,
+        schema,
+        validate_command,
         *org.commands.values(),
     )
     help_text = "".join(CliRunner().invoke(each, ["--help"]).output for each in commands)

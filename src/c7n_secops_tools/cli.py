@@ -16,6 +16,8 @@ COMMANDS = {
     "org": ("c7n_secops_tools.fleet.command", "fleet"),
     "replay-logs": ("c7n_secops_tools.replay_logs.command", "report"),
     "report": ("c7n_secops_tools.report.command", "report"),
+    "schema": ("c7n_secops_tools.authoring.schema", "report"),
+    "validate": ("c7n_secops_tools.authoring.validate", "report"),
 }
 """Where each command is, loaded when it is asked for, and the extra that has what it needs."""
 
