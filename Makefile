@@ -25,7 +25,7 @@ $(BIN)/python:
 
 $(INSTALLED): pyproject.toml hatch_build.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[findings,fleet,logs,report]' --group test --group docs
+	$(BIN)/python -m pip install --quiet --editable '.[findings,fleet,logs,report,test]' --group test --group docs
 	@touch $@
 
 # The names of the package's files: a new one must be linked into the editable install.
