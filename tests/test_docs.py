@@ -80,6 +80,7 @@ def test_every_make_target_that_is_named_exists():
 
 
 def test_every_option_of_the_command_line_is_documented():
+    from c7n_secops_tools.authoring.new import new
     from c7n_secops_tools.authoring.schema import schema
     from c7n_secops_tools.authoring.validate import validate as validate_command
     from c7n_secops_tools.coverage.command import coverage
@@ -99,6 +100,7 @@ def test_every_option_of_the_command_line_is_documented():
         report,
         schema,
         validate_command,
+        *new.commands.values(),
         *org.commands.values(),
     )
     help_text = "".join(CliRunner().invoke(each, ["--help"]).output for each in commands)

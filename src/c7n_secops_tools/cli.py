@@ -13,6 +13,7 @@ COMMANDS = {
     "coverage": ("c7n_secops_tools.coverage.command", "report"),
     "dashboards": ("c7n_secops_tools.opensearch.dashboards", "report"),
     "membership": ("c7n_secops_tools.membership.command", "report"),
+    "new": ("c7n_secops_tools.authoring.new", "report"),
     "org": ("c7n_secops_tools.fleet.command", "fleet"),
     "replay": ("c7n_secops_tools.replay.command", "test"),
     "replay-logs": ("c7n_secops_tools.replay_logs.command", "report"),
