@@ -77,7 +77,7 @@ class Answers:
         self.calls: list[Call] = []
         self.unanswered: list[str] = []
         self._answers = [*answers, *({"answer": {}, **call} for call in expected)]
-        self._left = [answer.get("times") for answer in self._answers]
+        self._left = [answer.get("times") for answer in answers] + [None] * len(expected)
         self._lock = Lock()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -74,10 +75,14 @@ def _annotations(wanted: Data, resources: Data) -> Iterator[str]:
 
 
 def _calls(wanted: list[Data], outcome: Outcome) -> Iterator[str]:
+    wanted = [call for each in wanted for call in [each] * each.get("times", 1)]
     pairs = paired(wanted, outcome.calls, fits)
-    for number, call in enumerate(wanted):
-        if number not in pairs:
-            yield f"the call {call['call']} {_short(call.get('params', {}))} was expected"
+    lacking = Counter(
+        f"the call {call['call']} {_short(call.get('params', {}))} was expected"
+        for number, call in enumerate(wanted)
+        if number not in pairs
+    )
+    yield from (f"{text} ({times} times more)" for text, times in lacking.items())
     for number, made in enumerate(outcome.calls):
         if number not in pairs.values():
             yield f"the call {made} was not expected"
