@@ -92,10 +92,7 @@ def check(found: Found, mutate: bool, done: Callable[[PolicyCheck], None]) -> No
     for each in found.policies:
         for case in each.cases:
             started = time.perf_counter()
-            try:
-                wrong = wrongs(each.data, case)
-            except BadInput as error:
-                raise BadInput(f"{case.where}: {error}") from error
+            wrong = wrongs(each.data, case)
             each.results.append(Result(case, wrong, time.perf_counter() - started))
         if mutate and each.cases and each.passed:
             _mutate(each)
@@ -138,7 +135,7 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], bool]:
             for file in sorted(path.rglob("*.yml")):
                 if file.parent.name == FOLDER:
                     case_files.append(file)
-                elif FOLDER not in file.parts and _is_policy_file(file):
+                elif FOLDER not in file.relative_to(path).parts and _is_policy_file(file):
                     policy_files.append(file)
         elif path.parent.name == FOLDER:
             case_files.append(path)
@@ -149,7 +146,8 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], bool]:
 
 
 def _is_policy_file(file: Path) -> bool:
-    return isinstance(read_yaml(file).data, dict) and "policies" in read_yaml(file).data
+    data = read_yaml(file).data
+    return isinstance(data, dict) and "policies" in data
 
 
 def _all(read: Callable[[Path], T], files: Sequence[Path], mistakes: list[str]) -> list[T]:

@@ -82,9 +82,9 @@ def _edits(policy: Data) -> Iterator[_Edit]:
 def _of_filters(filters: Any, place: Place, resource: str) -> Iterator[_Edit]:
     for number, item in enumerate(filters):
         here = (*place, number)
-        if len(filters) > 1 or len(place) == 1:
+        if len(filters) > 1 or len(place) == 1:  # the only one of a block is the block
             yield _dropped(here)
-        yield _replaced(here, "negated", {"not": [item]})
+            yield _replaced(here, "negated", {"not": [item]})
         if isinstance(item, dict):
             yield from _of_filter(item, here, resource)
 

@@ -74,6 +74,20 @@ class Context:
         return int(self._seconds * 1000)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a policy runs, and the values of its variables."""
+
+    account: str
+    region: str
+    variables: Data = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, case: Data) -> Place:
+        """Where a case runs its policy."""
+        return cls(case["account"], case["region"], case.get("vars", {}))
+
+
 def run(policy: Data, case: Case) -> Outcome:
     """Run a policy on a case. Raises InvalidPolicyError; what the policy raises is the outcome's.
 
@@ -81,6 +95,7 @@ def run(policy: Data, case: Case) -> Outcome:
     packed it, and only if the rule's pattern matches.
     """
     data = case.data
+    _check_mode(policy, case)
     answers = Answers(data.get("answers", ()), data["expect"].get("calls", ()))
     outcome = Outcome()
     with (
@@ -106,12 +121,17 @@ def run(policy: Data, case: Case) -> Outcome:
     return outcome
 
 
-def provisioned(policy: Data, variables: Data, account: str, region: str, factory: Any) -> Any:
-    """The policy, validated and with its variables in it, as it is before its deployment."""
-    options = Config.empty(account_id=account, region=region, regions=[region], cache=None)
+def provisioned(policy: Data, place: Place, factory: Any, output: Path | None = None) -> Any:
+    """The policy, validated and with its variables in it: as it runs, or is deployed."""
+    options = Config.empty(
+        account_id=place.account,
+        region=place.region,
+        regions=[place.region],
+        output_dir=str(output or ""),
+    )
     loader = PolicyLoader(AWS().initialize(options))
     loader.validator = _validator
-    text = dumps([policy, variables], indent=None)
+    text = dumps([policy, place.variables], indent=None)
     try:
         (loaded,) = loader.load_data(
             {"policies": [copy.deepcopy(policy)]},
@@ -119,7 +139,7 @@ def provisioned(policy: Data, variables: Data, account: str, region: str, factor
             validate=text not in _valid,
             session_factory=factory,
         )
-        loaded.expand_variables(loaded.get_variables(copy.deepcopy(variables)))
+        loaded.expand_variables(loaded.get_variables(copy.deepcopy(place.variables)))
         loaded.validate()
     except (PolicyValidationError, PolicyExecutionError, ValueError) as error:
         raise InvalidPolicyError(brief(str(error))) from error
@@ -142,12 +162,12 @@ def rule_patterns(policy: Any) -> list[Data]:
     return [json.loads(rendered)] if rendered else []
 
 
-def invoke(policy: Any, event: Data, account: str, output: Path) -> None:
+def invoke(policy: Any, event: Data, place: Place, output: Path) -> None:
     """Hand an event to the Lambda handler, with the policy packed as its deployment packs it."""
     from c7n import handler as stock
 
     packed = json.loads(
-        dumps({"execution-options": {"account_id": account}, "policies": [policy.data]})
+        dumps({"execution-options": {"account_id": place.account}, "policies": [policy.data]})
     )
     config = stock.init_config(copy.deepcopy(packed))
     kept = stock.policy_data, stock.policy_config
@@ -177,16 +197,17 @@ def not_evaluated(records: Sequence[logging.LogRecord]) -> list[Data]:
     ]
 
 
-def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
+def _check_mode(policy: Data, case: Case) -> None:
     mode = policy.get("mode", {}).get("type", "pull")
-    if mode not in PULLED:
-        raise BadInput(f"its policy runs on events (mode {mode}): give it an event")
+    if "event" in case.data and mode in PULLED:
+        raise BadInput(f"{case.where}: no event starts {case.policy} (mode {mode}); give resources")
+    if "event" not in case.data and mode not in PULLED:
+        raise BadInput(f"{case.where}: events start {case.policy} (mode {mode}); give an event")
+
+
+def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
     pulled = {key: value for key, value in policy.items() if key != "mode"}
-    loaded = provisioned(
-        pulled, data.get("vars", {}), data["account"], data["region"], Sessions(data["region"])
-    )
-    loaded.options["output_dir"] = str(output)
-    loaded.ctx.options["output_dir"] = str(output)
+    loaded = provisioned(pulled, Place.of(data), Sessions(data["region"]), output)
     manager = loaded.resource_manager
     if "resources" in data:
         given = copy.deepcopy(data["resources"])
@@ -199,16 +220,15 @@ def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
 
 
 def _run_event(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
-    loaded = provisioned(
-        policy, data.get("vars", {}), data["account"], data["region"], Sessions(data["region"])
-    )
+    place = Place.of(data)
+    loaded = provisioned(policy, place, Sessions(place.region))
     event = as_event(data["event"])
     patterns = rule_patterns(loaded)
     outcome.delivered = not patterns or any(matches(pattern, event) for pattern in patterns)
     if not outcome.delivered:
         return
     try:
-        invoke(loaded, event, data["account"], output)
+        invoke(loaded, event, place, output)
     finally:
         outcome.resources = written(loaded.resource_manager, output)
         outcome.matched = list(outcome.resources)
@@ -260,13 +280,14 @@ def logs() -> Iterator[list[logging.LogRecord]]:
     """What is logged inside, which is not printed."""
     root = logging.getLogger()
     collector = _Collector()
-    kept = root.handlers[:], root.level
+    handlers, level = root.handlers[:], root.level
     root.handlers[:] = [collector]
     root.setLevel(logging.INFO)
     try:
         yield collector.records
     finally:
-        root.handlers[:], root.level = kept
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @contextmanager
