@@ -120,7 +120,5 @@ def test_a_page_that_loads_something_from_the_network_is_found(
     assert list(loads(build, tmp_path)) == []
     for number, text in enumerate(FOREIGN):
         (tmp_path / f"{number}.html").write_text(text)
-    (tmp_path / "x.css").write_text(
-        '@import "https://x.invalid/y.css"; b { c: url(//z.invalid) }'
-    )
+    (tmp_path / "x.css").write_text('@import "https://x.invalid/y.css"; b { c: url(//z.invalid) }')
     assert len(list(loads(build, tmp_path))) == len(FOREIGN) + 2
