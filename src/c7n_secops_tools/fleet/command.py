@@ -12,6 +12,7 @@ from c7n_secops_tools.exit_codes import FAILED
 from c7n_secops_tools.fleet import accounts as accounts_file
 from c7n_secops_tools.fleet import organisation
 from c7n_secops_tools.fleet.functions.command import functions
+from c7n_secops_tools.fleet.results_command import diff, gather, units
 from c7n_secops_tools.fleet.selection import Selection, selects
 from c7n_secops_tools.fleet.start import FOLDER, sweep, sweeps
 
@@ -23,7 +24,8 @@ def org() -> None:
     """Run policies over all accounts of an organisation."""
 
 
-org.add_command(functions)
+for command in (functions, units, gather, diff):
+    org.add_command(command)
 
 
 @org.command()
