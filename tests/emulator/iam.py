@@ -50,13 +50,16 @@ from tests.emulator.wire import (
 ALWAYS_ALLOWED = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 SIGNED_AS = {service: name for name, service in SIGNING_NAMES.items()}
 PREFIXES = {
+    "accessanalyzer": "access-analyzer",
     "cloudwatch": "cloudwatch",
+    "efs": "elasticfilesystem",
     "elbv2": "elasticloadbalancing",
     "resourcegroupstaggingapi": "tag",
     "stepfunctions": "states",
 }
 # Services whose action names differ from their operation names.
 NAMED_BY_PATH = {"s3", "lambda", "apigateway"}
+S3_CONTROL = "/v20180820/configuration/publicAccessBlock"
 Statements = list[Any]
 EVERYTHING = json.dumps(
     {
@@ -79,6 +82,7 @@ def enforce(asked: Asked, caller: Caller) -> Answer | None:
         *retained(asked, action),
         *created_with_tags(asked),
     ]:
+        asked.needed.append(needed)
         context = EvalContext(
             principal_arn=caller.arn,
             principal_type="AssumedRole" if caller.kind == "role" else "User",
@@ -248,6 +252,8 @@ def path_of(asked: Asked) -> str:
 
 
 def action_of(asked: Asked) -> str:
+    if asked.service == "s3" and path_of(asked).startswith(S3_CONTROL):
+        return "s3:GetAccountPublicAccessBlock"  # the one operation of S3 Control that is asked
     if asked.service in NAMED_BY_PATH:
         found = extract_iam_action(
             asked.service,
