@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from c7n.config import Config
 
-from c7n_secops_tools.iam import documents, grants, needs
-from c7n_secops_tools.testing.runs import Run, find_policy, load_policy, run_policy
+from c7n_secops_tools.iam import documents, grants, needs, roles
+from c7n_secops_tools.testing.runs import Run, find_policy, run_policy
 from tests.emulator import Emulator
 from tests.emulator.organisation import trust
 from tests.harness import ACCOUNT, ISOLATED, POLICIES, REGION, share_models
 
 ROLE = "generated"
 REFUSED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
+
+
+def role_of(account: str) -> str:
+    return f"arn:aws:iam::{account}:role/{ROLE}"
 
 
 @dataclass
@@ -31,11 +34,11 @@ class Proof:
     refused: set[str] = field(default_factory=set)
     run: Run | None = None
 
-    def __ior__(self, other: Proof) -> Proof:
+    def add(self, other: Proof) -> None:
+        """What another run of the same policy showed."""
         self.granted |= other.granted
         self.needed |= other.needed
         self.refused |= other.refused
-        return self
 
 
 class Prover:
@@ -44,6 +47,8 @@ class Prover:
     def __init__(self, emulator: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch):
         self.emulator, self.folder, self.monkeypatch = emulator, folder, monkeypatch
         self.count = 0
+        self.keys: dict[str, dict[str, str]] = {}
+        self.sizes: dict[str, int] = {}
         self.proofs: dict[str, Proof] = {}
 
     def __call__(
@@ -57,9 +62,9 @@ class Prover:
     ) -> Proof:
         """Run a policy as its role; ``without`` is an action to take away from it."""
         data = copy.deepcopy(find_policy(POLICIES, policy) if isinstance(policy, str) else policy)
-        granted = self.granted(data, account, variables)
-        wanted = [each for each in granted if each.action != without]
-        self.environment(account, wanted)
+        (loaded,) = roles.loaded([data], variables or {})
+        granted = [grants.grant(need) for need in needs.runtime(loaded)]
+        self.become(account, [each for each in granted if each.action != without])
         self.emulator.clear_calls()
         self.count += 1
         proof = Proof({each.action for each in granted})
@@ -74,41 +79,48 @@ class Prover:
                 on_session=[share_models],
             )
         finally:
-            arn = f"arn:aws:iam::{account}:role/{ROLE}"
-            for call in self.emulator.calls():
-                if call.role == arn:
-                    proof.needed.update(call.needed)
-                    if call.error_code in REFUSED or call.status == 403:
-                        proof.refused.add(f"{call.service}:{call.operation} {call.params}")
+            self.look(proof, account)
             if not without:
-                known = self.proofs.setdefault(data["name"], Proof())
-                known |= proof
+                self.proofs.setdefault(data["name"], Proof()).add(proof)
         return proof
 
-    def granted(
-        self, data: Mapping[str, Any], account: str, variables: Mapping[str, Any] | None
-    ) -> list[grants.Grant]:
-        config = Config.empty(regions=[REGION], account_id=grants.ACCOUNT)
-        policy = load_policy(data, config, variables)
-        return [grants.grant(need) for need in needs.runtime(policy)]
+    def look(self, proof: Proof, account: str) -> None:
+        """What the role's calls needed, and which of them were refused."""
+        for call in self.emulator.calls():
+            if call.role == role_of(account):
+                proof.needed.update(call.needed)
+                if call.error_code in REFUSED or call.status == 403:
+                    proof.refused.add(f"{call.service}:{call.operation}")
 
-    def environment(self, account: str, wanted: list[grants.Grant]) -> None:
+    def become(self, account: str, wanted: list[grants.Grant]) -> None:
         """Make the caller a session of a role with these grants, and nothing else."""
         iam = self.emulator.client("iam", account)
-        names = {role["RoleName"] for role in iam.list_roles()["Roles"]}
-        if ROLE not in names:
+        if account not in self.keys:
             iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust(AWS="*"))
-        for name in iam.list_role_policies(RoleName=ROLE)["PolicyNames"]:
-            iam.delete_role_policy(RoleName=ROLE, PolicyName=name)
-        for number, document in enumerate(documents.documents(wanted)):
-            text = json.dumps(document, separators=(",", ":"))
-            text = text.replace("${Partition}", "aws").replace(grants.OWN, account)
-            iam.put_role_policy(RoleName=ROLE, PolicyName=f"p{number}", PolicyDocument=text)
-        sts = self.emulator.client("sts", account, REGION)
-        arn = f"arn:aws:iam::{account}:role/{ROLE}"
-        key = sts.assume_role(RoleArn=arn, RoleSessionName="proof")["Credentials"]
-        for name, value in {**ISOLATED, **self.emulator.environ(account, REGION)}.items():
+            sts = self.emulator.client("sts", account, REGION)
+            self.keys[account] = sts.assume_role(RoleArn=role_of(account), RoleSessionName="proof")[
+                "Credentials"
+            ]
+        texts = [
+            json.dumps(document, separators=(",", ":"))
+            .replace("${Partition}", "aws")
+            .replace(grants.OWN, account)
+            for document in documents.documents(wanted)
+        ]
+        for number in range(max(len(texts), self.sizes.get(account, 0))):
+            where = {"RoleName": ROLE, "PolicyName": f"part-{number}"}
+            if number < len(texts):
+                iam.put_role_policy(**where, PolicyDocument=texts[number])
+            else:
+                iam.delete_role_policy(**where)
+        self.sizes[account] = len(texts)
+        key = self.keys[account]
+        given = {
+            **ISOLATED,
+            **self.emulator.environ(account, REGION),
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": key["SessionToken"],
+        }
+        for name, value in given.items():
             self.monkeypatch.setenv(name, value)
-        self.monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-        self.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-        self.monkeypatch.setenv("AWS_SESSION_TOKEN", key["SessionToken"])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 
-def always(options: Mapping[str, Any]) -> bool:
+def always(_options: Mapping[str, Any]) -> bool:
     return True
 
 
@@ -39,15 +39,63 @@ PATTERN = frozenset(
 )
 TAGGED = frozenset({"tag:GetResources"})
 CORRECTIONS: Mapping[tuple[str, str, str], tuple[Correction, ...]] = {
+    ("resource", "app-elb", ""): (
+        Correction(
+            "attributes are read by the filters that ask for them",
+            remove=frozenset({"elasticloadbalancing:DescribeLoadBalancerAttributes"}),
+        ),
+    ),
+    ("resource", "ecr-image", ""): (
+        Correction(
+            "images are read a repository at a time",
+            add=frozenset({"ecr:DescribeRepositories"}),
+        ),
+    ),
+    ("resource", "efs", ""): (
+        Correction(
+            "the tags are in DescribeFileSystems",
+            remove=TAGGED | {"elasticfilesystem:ListTagsForResource"},
+        ),
+    ),
     ("resource", "kms-key", ""): (
         Correction("it reads the aliases of all keys", add=frozenset({"kms:ListAliases"})),
         Correction(
             "tags come from the tagging API alone", remove=frozenset({"kms:ListResourceTags"})
         ),
     ),
+    ("resource", "lambda", ""): (
+        Correction("tags come from the tagging API alone", remove=frozenset({"lambda:ListTags"})),
+    ),
     ("resource", "rds", ""): (Correction("the tags are in DescribeDBInstances", remove=TAGGED),),
     ("resource", "rds-cluster", ""): (
         Correction("the tags are in DescribeDBClusters", remove=TAGGED),
+    ),
+    ("resource", "rest-api", ""): (Correction("the tags are in GetRestApis", remove=TAGGED),),
+    ("resource", "rest-stage", ""): (Correction("the tags are in GetStages", remove=TAGGED),),
+    ("resource", "wafv2", ""): (
+        Correction(
+            "tags come from the tagging API alone",
+            remove=frozenset({"wafv2:ListTagsForResource"}),
+        ),
+    ),
+    ("action", "distribution", "set-wafv2"): (
+        Correction(
+            "an update starts from the distribution's configuration",
+            add=frozenset({"cloudfront:GetDistributionConfig"}),
+        ),
+    ),
+    ("filter", "distribution", "wafv2-enabled"): (
+        Correction(
+            "a distribution says itself which web ACL it has",
+            remove=frozenset({"wafv2:ListResourcesForWebACL"}),
+        ),
+    ),
+    ("filter", "wafv2", "logging"): (
+        Correction(
+            "it lists all configurations, and gets none",
+            add=frozenset({"wafv2:ListLoggingConfigurations"}),
+            remove=frozenset({"wafv2:GetLoggingConfiguration"}),
+        ),
     ),
     ("filter", "account", "check-cloudtrail"): (
         Correction(
@@ -78,6 +126,13 @@ CORRECTIONS: Mapping[tuple[str, str, str], tuple[Correction, ...]] = {
             "groups are asked for only with include-via",
             remove=frozenset({"iam:ListAttachedGroupPolicies", "iam:ListGroupsForUser"}),
             when=lambda options: not options.get("include-via"),
+        ),
+    ),
+    ("filter", "s3", "bucket-logging"): (
+        Correction(
+            "the account's alias is read to compare targets only",
+            remove=frozenset({"iam:ListAccountAliases"}),
+            when=lambda options: options.get("op") in ("disabled", "enabled"),
         ),
     ),
     ("filter", "s3", "is-log-target"): (

@@ -28,6 +28,9 @@ ARN = re.compile(r"^arn:[^:]*:(?P<service>[^:]*):[^:]*:[^:]*:.+$")
 QUEUE = re.compile(r"^https://sqs\.(?P<region>[^./]+)\.[^/]+/(?P<account>[^/]+)/(?P<name>[^/]+)$")
 S3_URL = re.compile(r"^s3://(?P<bucket>[^/?]+)")
 FOREIGN = {
+    "arn:${Partition}:cloudfront::${Account}:cache-policy/*": (
+        "arn:${Partition}:cloudfront::*:cache-policy/*"
+    ),
     "arn:${Partition}:iam::${Account}:policy/*": "arn:${Partition}:iam::aws:policy/*",
     "arn:${Partition}:ssm:*:${Account}:document/*": "arn:${Partition}:ssm:*::document/*",
 }
@@ -173,7 +176,11 @@ def of_function(need: Need) -> tuple[str, ...]:
     service, _, action = need.action.partition(":")
     name, mode = need.options["function"], need.options
     if need.action == "iam:PassRole":
-        return tuple(sorted({closed(mode[key]) for key in ("role", "scheduler-role") if key in mode}))
+        return tuple(
+            sorted({closed(mode[key]) for key in ("role", "scheduler-role") if key in mode})
+        )
+    if need.action == "sts:AssumeRole":
+        return (closed(mode["member-role"]),)
     if service == "events":
         bus = str(closed(mode.get("bus", "default"))).rsplit("/", 1)[-1]
         path = name if bus == "default" else f"{bus}/{name}"
@@ -190,11 +197,16 @@ def of_function(need: Need) -> tuple[str, ...]:
 
 def commands(options: Mapping[str, Any]) -> tuple[str, ...]:
     """The documents that an element sends, to instances of the account."""
-    sent = {closed(text) for key in ("document", "DocumentName") for text in values_of(options, key)}
+    sent = {
+        closed(text) for key in ("document", "DocumentName") for text in values_of(options, key)
+    }
     if not sent:
         return ()
     return (
-        *(f"arn:${{Partition}}:ssm:*:*:document/{name.rsplit('/', 1)[-1]}" for name in sorted(sent)),
+        *(
+            f"arn:${{Partition}}:ssm:*:*:document/{name.rsplit('/', 1)[-1]}"
+            for name in sorted(sent)
+        ),
         f"arn:${{Partition}}:ec2:*:{OWN}:instance/*",
         f"arn:${{Partition}}:ssm:*:{OWN}:managed-instance/*",
     )
@@ -205,7 +217,7 @@ def buckets(need: Need) -> tuple[str, ...]:
     urls = (S3_URL.match(text) for text in texts_of(need.options))
     names = {*values_of(need.options, "bucket"), *(url["bucket"] for url in urls if url)}
     part = "/*" if "object" in definition(need)["resource_types"] else ""
-    whole = {closed(name).removeprefix("arn:aws:s3:::").split("/")[0] for name in names}
+    whole = {closed(name).removeprefix("arn:${Partition}:s3:::").split("/")[0] for name in names}
     return covering({f"arn:${{Partition}}:s3:::{name}{part}" for name in whole})
 
 
@@ -257,4 +269,5 @@ def inside(value: Any) -> Iterator[Any]:
 
 def closed(text: str) -> str:
     """A text with the account's place in it, and ``*`` for variables without a value."""
-    return VARIABLE.sub("*", text.replace(ACCOUNT, "\0")).replace("\0", OWN)
+    whole = VARIABLE.sub("*", text.replace(ACCOUNT, "\0")).replace("\0", OWN)
+    return re.sub("^arn:aws:", "arn:${Partition}:", whole)

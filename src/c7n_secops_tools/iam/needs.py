@@ -94,6 +94,8 @@ def function(policy: Any) -> Iterator[Need]:
     mode = mode_of(policy)
     named = {**mode, "function": function_name(policy)}
     actions = [*LOGS]
+    if "member-role" in mode:
+        actions.append("sts:AssumeRole")
     if mode.get("subnets"):
         actions += NETWORKED
     if mode.get("tracing_config"):
