@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,18 @@ class Proof:
 class Prover:
     """Runs policies in an emulator that enforces IAM."""
 
-    def __init__(self, emulator: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def __init__(
+        self,
+        emulator: Emulator,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        variables: Mapping[str, Any],
+    ):
+        """``variables`` are those of the policies that are run."""
         self.emulator, self.folder, self.monkeypatch = emulator, folder, monkeypatch
+        self.variables = variables
         self.count = 0
+        self.clients: dict[tuple[str, str, str | None], Any] = {}
         self.keys: dict[str, dict[str, str]] = {}
         self.sizes: dict[str, int] = {}
         self.proofs: dict[str, Proof] = {}
@@ -56,13 +66,14 @@ class Prover:
         policy: str | Mapping[str, Any],
         *,
         account: str = ACCOUNT,
-        variables: Mapping[str, Any] | None = None,
         event: Mapping[str, Any] | None = None,
         without: str = "",
+        **more: Any,
     ) -> Proof:
-        """Run a policy as its role; ``without`` is an action to take away from it."""
+        """Run a policy as its role; ``without`` is an action to take away, ``more`` variables."""
         data = copy.deepcopy(find_policy(POLICIES, policy) if isinstance(policy, str) else policy)
-        (loaded,) = roles.loaded([data], variables or {})
+        variables = {**self.variables, **more}
+        (loaded,) = roles.loaded([data], variables)
         granted = [grants.grant(need) for need in needs.runtime(loaded)]
         self.become(account, [each for each in granted if each.action != without])
         self.emulator.clear_calls()
@@ -76,13 +87,27 @@ class Prover:
                 region=REGION,
                 variables=variables,
                 event=event,
-                on_session=[share_models],
+                on_session=[share_models, partial(self.share_clients, account)],
             )
         finally:
             self.look(proof, account)
             if not without:
                 self.proofs.setdefault(data["name"], Proof()).add(proof)
         return proof
+
+    def share_clients(self, account: str, session: Any) -> None:
+        """Let the runs in an account use the same clients: these take a quarter of the time."""
+        make = session.client
+
+        def client(service: str, region_name: str | None = None, **more: Any) -> Any:
+            if "aws_access_key_id" in more:
+                return make(service, region_name=region_name, **more)
+            key = (account, service, region_name)
+            if key not in self.clients:
+                self.clients[key] = make(service, region_name=region_name, **more)
+            return self.clients[key]
+
+        session.client = client
 
     def look(self, proof: Proof, account: str) -> None:
         """What the role's calls needed, and which of them were refused."""

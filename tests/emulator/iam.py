@@ -396,7 +396,10 @@ def guardduty_resources(asked: Asked) -> list[str]:
     parts = [unquote(part) for part in path_of(asked).split("/") if part]
     if len(parts) < 2 or parts[0] != "detector":
         return ["*"]
-    return [f"arn:aws:guardduty:{asked.region}:{asked.account}:detector/{parts[1]}"]
+    detector = f"arn:aws:guardduty:{asked.region}:{asked.account}:detector/{parts[1]}"
+    if parts[2:3] == ["publishingDestination"] and len(parts) > 3:
+        return [f"{detector}/publishingdestination/{parts[3]}"]
+    return [detector]
 
 
 WAF_KINDS = {
