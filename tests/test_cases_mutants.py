@@ -16,7 +16,7 @@ from tests.case_packs import CASE, Pack, case, pull
 from tests.harness import POLICIES
 from tests.test_elements import SHIPPED
 
-PACKS_WITH_CASES = ("incident-response", "inspector", "ssm")
+PACKS_WITH_CASES = ("cis-aws-foundations", "incident-response", "inspector", "ssm")
 """The packs of which every policy has cases that notice every mutant."""
 
 
