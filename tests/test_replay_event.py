@@ -20,10 +20,10 @@ from c7n_secops_tools.cases import function, policies
 from c7n_secops_tools.cases.offline import Sessions
 from c7n_secops_tools.replay.command import replay as command
 from c7n_secops_tools.replay.pattern import PatternError, matches, mismatches
+from tests.case_packs import EVENT, EVENT_POLICY, TAGS, case
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, POLICIES, REGION
 from tests.inspector_data import launch
-from tests.test_cases import EVENT, EVENT_POLICY, TAGS, case
 
 INSPECTOR = POLICIES / "inspector"
 PATCH = INSPECTOR / "patch-critical-event.yml"
@@ -181,6 +181,8 @@ def test_what_keeps_a_rule_from_matching_is_told_exactly_then(
 
 # --- replays
 
+ANSWERS = ["--answers", "cases.yml"]
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
@@ -211,6 +213,20 @@ def test_a_replay_with_answers_tells_what_the_actions_would_call(tmp_path: Path)
     assert "detail.severity is 'HIGH', and the rule wants ['CRITICAL']" in said
     code, said = replay(event, PATCH, "--answers", PATCH_CASES, "--format", "json")
     assert (code, json.loads(said)["delivered"]) == (3, False)
+
+
+def test_a_case_of_the_file_may_be_chosen(tmp_path: Path) -> None:
+    cases = yaml.safe_load(PATCH_CASES.read_text())["cases"]
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps(cases[0]["event"]))
+    chosen = (
+        "--answers",
+        PATCH_CASES,
+        "--case",
+        "an instance that its owner excluded is not patched",
+    )
+    code, said = replay(event, PATCH, *chosen)
+    assert (code, "matched: nothing" in said, "call:" in said) == (0, True, False)
 
 
 def test_a_call_that_has_no_answer_is_told(files: dict[str, Path]) -> None:
@@ -329,6 +345,11 @@ def test_an_error_of_the_policy_exits_2(
         (["event.json", "policy.yml", "--live", "--answers", "cases.yml"], "choose one"),
         (["event.json", "policy.yml", "--vars-file", "list.json"], "must be a mapping"),
         (["event.json", "policy.yml", "--answers", "event.json"], "event.json:1: "),
+        (["event.json", "policy.yml", "--case", "x"], "--case is of a case file"),
+        (
+            ["event.json", "policy.yml", *ANSWERS, "--case", "x"],
+            "has no case x of the policy launched",
+        ),
         (["event.json", "odd.yml"], "like is not a condition"),
         (["event.json", "bad.yml"], "Error: "),
     ],
@@ -336,7 +357,7 @@ def test_an_error_of_the_policy_exits_2(
 def test_bad_input_exits_1(
     files: dict[str, Path], tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    files["cases.yml"].write_text("cases: []")
+    files["cases.yml"].write_text("cases:\n" + case(policy="launched", expect={"matched": []}))
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "pull.yml").write_text("policies: [{name: a, resource: aws.ec2}]")
     (policy,) = yaml.safe_load(EVENT_POLICY)["policies"]

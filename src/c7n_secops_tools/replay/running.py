@@ -17,7 +17,7 @@ from c7n_secops_tools.cases.answers import Answers, Call
 from c7n_secops_tools.cases.function import invoke, rule_patterns
 from c7n_secops_tools.cases.offline import Sessions, offline, provider_with
 from c7n_secops_tools.cases.policies import Place, policies_in, provisioned, written
-from c7n_secops_tools.cases.reading import DEFAULTS, BadInput, read_cases
+from c7n_secops_tools.cases.reading import BadInput, read_cases
 from c7n_secops_tools.cases.running import PULLED, logs, not_evaluated
 from c7n_secops_tools.replay.pattern import matches, mismatches
 from c7n_secops_tools.testing.runs import Sessions as AwsSessions
@@ -65,16 +65,21 @@ def choose(path: Path, name: str | None) -> Data:
     return next(iter(started.values()))
 
 
-def offline_replay(policy: Data, event: Data, place: Place, cases: Path) -> Replay:
+def offline_replay(policy: Data, event: Data, place: Place, file: Path, name: str | None) -> Replay:
     """Replay with the answers of a case file, and no network; the actions run."""
-    read = read_cases(cases)
-    mine = [case for case in read.cases if case.policy == policy["name"]]
+    cases = [
+        case
+        for case in read_cases(file).cases
+        if case.policy == policy["name"] and name in (None, case.name)
+    ]
+    if not cases:
+        raise BadInput(f"{file} has no case {name or ''} of the policy {policy['name']}")
     answers: list[Data] = []
-    for case in mine or read.cases[:1]:
+    for case in cases:
         answers += [each for each in case.data["answers"] if each not in answers]
-    expected = [call for case in mine for call in case.expect.get("calls", ())]
+    expected = [call for case in cases for call in case.expect.get("calls", ())]
     stub = Answers(answers, expected)
-    now = mine[0].data["now"] if mine else DEFAULTS["now"]
+    now = cases[0].data["now"]
     replay = Replay(policy["name"])
     with offline(stub, now=now, region=place.region):
         _replay(policy, event, place, Sessions(place.region), replay, act=True)
