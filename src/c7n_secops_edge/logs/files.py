@@ -190,7 +190,7 @@ def read_into(file: LogFile, ready: queue.Queue[Any], stops: Sequence[threading.
                 if not put(batch):
                     return
                 batch = []
-    except (TruncatedError, *UNREADABLE) as error:
+    except Exception as error:  # noqa: BLE001  (raised by who waits for the blocks, else for ever)
         ended = Ended(error)
     else:
         ended = Ended(None)
