@@ -388,6 +388,7 @@ WAF_KINDS = {
 
 def waf_resources(asked: Asked) -> list[str]:
     params = parameters(asked)
+    params = params.get("LoggingConfiguration", params)
     if params.get("WebACLArn"):
         named = params["WebACLArn"]
         return [named, params["ResourceArn"]] if params.get("ResourceArn") else [named]
