@@ -7,46 +7,39 @@ from pathlib import Path
 
 import click
 
-from c7n_secops_tools.report import page, terminal
+from c7n_secops_tools import sarif
+from c7n_secops_tools.exit_codes import BAD_INPUT, FAIL_ON, FAILED
+from c7n_secops_tools.options import fail_on, format_of, html_file, output_dirs, sarif_file
+from c7n_secops_tools.report import page, scanning, terminal
 from c7n_secops_tools.report.text import clean
 from c7n_secops_tools.report.totals import Report
 
-FAILED_POLICY, FAIL_ON = 2, 3
-BAD_INPUT = 1
-
 
 @click.command()
-@click.argument(
-    "output_dirs",
-    metavar="OUTPUT_DIR...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@output_dirs
+@html_file("Also write the report as one HTML file that needs nothing else.")
+@sarif_file("Also write what matched and what was not evaluated as SARIF, for code scanning.")
 @click.option(
-    "--html",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Also write the report as one HTML file that needs nothing else.",
-)
-@click.option(
-    "--fail-on",
+    "--policies",
     multiple=True,
-    type=click.Choice(["not-evaluated", "matched", "failed"]),
+    type=click.Path(exists=True, path_type=Path),
+    help="Where the policies are: --sarif puts each result at its policy's line. Code scanning "
+    "needs it; a file or folder, may be given several times.",
+)
+@fail_on(
+    "not-evaluated",
+    "matched",
+    "failed",
     help="Exit with 3 if any resource has this outcome; may be given several times.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print.",
-)
+@format_of("table", "json")
 @click.pass_context
 def report(
     context: click.Context,
     output_dirs: tuple[Path, ...],
     html: Path | None,
+    sarif_to: Path | None,
+    policies: tuple[Path, ...],
     fail_on: tuple[str, ...],
     form: str,
 ) -> None:
@@ -72,12 +65,14 @@ def report(
             page.write(found, html)
         except OSError as error:
             raise click.ClickException(f"cannot write {html}: {error}") from error
+    if sarif_to is not None:
+        sarif.write(sarif_to, scanning.as_sarif(found, scanning.written_in(policies)))
     for problem in found.problems:
         click.echo(f"unreadable: {clean(str(problem))}", err=True)
     counts = {name: found.total(name.replace("-", "_")) for name in fail_on}
     if found.problems:
         context.exit(BAD_INPUT)
     if found.failures:
-        context.exit(FAILED_POLICY)
+        context.exit(FAILED)
     if any(counts.values()):
         context.exit(FAIL_ON)
