@@ -12,7 +12,7 @@ RUN python -m venv /opt/c7n-secops \
  && python -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
  && /opt/c7n-secops/bin/python -m pip install --no-cache-dir \
       "c7n==${C7N}" "c7n-org==${C7N_ORG}" \
-      "c7n-secops[findings,fleet,logs,report] @ file://$(echo /wheels/c7n_secops-*.whl)"
+      "c7n-secops[findings,fleet,logs,report,test] @ file://$(echo /wheels/c7n_secops-*.whl)"
 
 FROM ${BASE}
 COPY --from=build /opt/c7n-secops /opt/c7n-secops
