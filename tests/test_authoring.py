@@ -126,6 +126,17 @@ def test_a_file_of_another_form_is_a_problem_not_a_crash(
     assert words in done.stderr
 
 
+def test_a_value_that_is_filled_in_later_is_no_problem(tmp_path: Path, offline_cli: Cli) -> None:
+    update = {"type": "ssm-update-agent", "timeout": "{seconds}"}
+    policy = {"name": "ec2-x", "resource": "aws.ec2", "actions": [update]}
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"policies": [policy]}))
+    assert checked(tmp_path).exit_code == 0
+    assert offline_cli("custodian", "validate", tmp_path / "x.yml").returncode == 0
+    update["timeout"] = "seconds"
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"policies": [policy]}))
+    assert checked(tmp_path).exit_code == 1
+
+
 def test_a_name_is_one_policy_s_in_all_files_and_cases_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     for name in ("a.yml", "b.yaml", "tests/a.yml"):
