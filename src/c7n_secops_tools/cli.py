@@ -12,6 +12,7 @@ COMMANDS = {
     "build-ingest": ("c7n_secops_tools.ingest", "report"),
     "coverage": ("c7n_secops_tools.coverage.command", "report"),
     "dashboards": ("c7n_secops_tools.opensearch.dashboards", "report"),
+    "iam": ("c7n_secops_tools.iam.command", "fleet"),
     "membership": ("c7n_secops_tools.membership.command", "report"),
     "new": ("c7n_secops_tools.authoring.new", "report"),
     "org": ("c7n_secops_tools.fleet.command", "fleet"),

@@ -19,6 +19,7 @@ from c7n_secops_tools.cases.reading import (
     read_yaml,
 )
 from c7n_secops_tools.cases.running import InvalidPolicyError, policies_in, run
+from c7n_secops_tools.cases.validity import allows_mutant
 
 Data = dict[str, Any]
 T = TypeVar("T")
@@ -116,9 +117,11 @@ def _mutate(each: PolicyCheck) -> None:
 
 def _killer(mutant: Mutant, cases: Iterable[Case]) -> Case | bool | None:
     """The case that goes red; True where the mutant survives; None where it is not valid."""
+    if not allows_mutant(mutant.policy):
+        return None
     for case in cases:
         try:
-            outcome = run(mutant.policy, case)
+            outcome = run(mutant.policy, case, checked=True)
         except InvalidPolicyError:
             return None
         if any(compare(case.expect, outcome)):

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from c7n.provider import clouds
 from c7n.resources import load_resources
 
+from c7n_secops_tools.cases.validity import BLOCKS
+
 Data = dict[str, Any]
 Place = tuple[str | int, ...]
 
-BLOCKS = frozenset({"and", "or", "not"})
 OPPOSITES = {
     "eq": "ne",
     "equal": "not-equal",

@@ -19,7 +19,7 @@ import yaml
 from c7n import mu
 from c7n.config import Config
 from c7n.exceptions import PolicyExecutionError, PolicyValidationError
-from c7n.loader import PolicyLoader, SchemaValidator
+from c7n.loader import PolicyLoader
 from c7n.resources.aws import AWS
 from c7n.utils import dumps, load_file, reset_session_cache
 
@@ -28,6 +28,7 @@ from c7n_secops.event_mode import EventBridgeMode
 from c7n_secops_tools.cases.answers import Answers, Call
 from c7n_secops_tools.cases.offline import Sessions, offline
 from c7n_secops_tools.cases.reading import BadInput, Case
+from c7n_secops_tools.cases.validity import validator
 from c7n_secops_tools.replay.pattern import matches
 
 Data = dict[str, Any]
@@ -39,7 +40,6 @@ GUARDDUTY_RESOURCES = {"ec2": "Instance", "iam-user": "AccessKey"}
 LAMBDA_TIMEOUT = 900
 """Seconds that Custodian's functions have unless a policy says otherwise."""
 
-_validator = SchemaValidator()
 _valid: set[str] = set()
 
 
@@ -88,11 +88,11 @@ class Place:
         return cls(case["account"], case["region"], case.get("vars", {}))
 
 
-def run(policy: Data, case: Case) -> Outcome:
+def run(policy: Data, case: Case, *, checked: bool = False) -> Outcome:
     """Run a policy on a case. Raises InvalidPolicyError; what the policy raises is the outcome's.
 
     With an event it goes through the Lambda handler, on the policy as deployment would have
-    packed it, and only if the rule's pattern matches.
+    packed it, and only if the rule's pattern matches. ``checked`` says that its schema allows it.
     """
     data = case.data
     _check_mode(policy, case)
@@ -107,9 +107,9 @@ def run(policy: Data, case: Case) -> Outcome:
         reset_session_cache()
         try:
             if "event" in data:
-                _run_event(policy, data, Path(output), outcome)
+                _run_event(policy, data, Path(output), outcome, checked)
             else:
-                _run_pull(policy, data, Path(output), outcome)
+                _run_pull(policy, data, Path(output), outcome, checked)
         except InvalidPolicyError:
             raise
         except Exception as error:  # noqa: BLE001  (the policy's failure is what is told)
@@ -121,7 +121,14 @@ def run(policy: Data, case: Case) -> Outcome:
     return outcome
 
 
-def provisioned(policy: Data, place: Place, factory: Any, output: Path | None = None) -> Any:
+def provisioned(
+    policy: Data,
+    place: Place,
+    factory: Any,
+    *,
+    output: Path | None = None,
+    checked: bool = False,
+) -> Any:
     """The policy, validated and with its variables in it: as it runs, or is deployed."""
     options = Config.empty(
         account_id=place.account,
@@ -130,13 +137,13 @@ def provisioned(policy: Data, place: Place, factory: Any, output: Path | None = 
         output_dir=str(output or ""),
     )
     loader = PolicyLoader(AWS().initialize(options))
-    loader.validator = _validator
+    loader.validator = validator
     text = dumps([policy, place.variables], indent=None)
     try:
         (loaded,) = loader.load_data(
             {"policies": [copy.deepcopy(policy)]},
             "memory://policy",
-            validate=text not in _valid,
+            validate=not checked and text not in _valid,
             session_factory=factory,
         )
         loaded.expand_variables(loaded.get_variables(copy.deepcopy(place.variables)))
@@ -205,9 +212,11 @@ def _check_mode(policy: Data, case: Case) -> None:
         raise BadInput(f"{case.where}: events start {case.policy} (mode {mode}); give an event")
 
 
-def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
+def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome, checked: bool) -> None:
     pulled = {key: value for key, value in policy.items() if key != "mode"}
-    loaded = provisioned(pulled, Place.of(data), Sessions(data["region"]), output)
+    loaded = provisioned(
+        pulled, Place.of(data), Sessions(data["region"]), output=output, checked=checked
+    )
     manager = loaded.resource_manager
     if "resources" in data:
         given = copy.deepcopy(data["resources"])
@@ -219,9 +228,9 @@ def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
         outcome.matched = list(outcome.resources)
 
 
-def _run_event(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
+def _run_event(policy: Data, data: Data, output: Path, outcome: Outcome, checked: bool) -> None:
     place = Place.of(data)
-    loaded = provisioned(policy, place, Sessions(place.region))
+    loaded = provisioned(policy, place, Sessions(place.region), checked=checked)
     event = as_event(data["event"])
     patterns = rule_patterns(loaded)
     outcome.delivered = not patterns or any(matches(pattern, event) for pattern in patterns)
