@@ -12,8 +12,10 @@ import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from c7n_secops_tools.authoring.checks import RULES
+from c7n_secops_tools.authoring.checks import RULES, check
 from c7n_secops_tools.authoring.schema import schema
 from c7n_secops_tools.authoring.validate import validate
 from tests.harness import POLICIES, ROOT, Cli
@@ -114,6 +116,8 @@ def test_a_problem_says_where_it_stands(
         ("policies: [1, 2]", ":1:12: policy must be a dictionary/mapping found:int [structure]"),
         ("policies: [{name: x}]", "policy missing required keys (name, resource) [structure]"),
         ("policies: [{name: x-y, resource: aws.nosuch}]", "no resource aws.nosuch"),
+        ("policies: [{name: x-y, resource: 3}]", "resource must be the name of a kind"),
+        ("policies: [{name: [x], resource: ec2}]", "name must be text, found: list [structure]"),
         ("\x00", "unacceptable character"),
     ],
 )
@@ -124,6 +128,34 @@ def test_a_file_of_another_form_is_a_problem_not_a_crash(
     done = checked(tmp_path)
     assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
     assert words in done.stderr
+
+
+LEAF = st.none() | st.booleans() | st.integers(0, 3)
+LEAF |= st.sampled_from(["aws.ec2", "ec2-x", "", "inspector-finding", "{x}", "value", "periodic"])
+KEYS = st.sampled_from(["type", "key", "value", "severity", "not", "tag:x", "count"])
+ANY = st.recursive(
+    LEAF, lambda part: st.lists(part, max_size=3) | st.dictionaries(KEYS, part), max_leaves=6
+)
+POLICY = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("ec2-x") | ANY,
+        "resource": st.just("aws.ec2") | ANY,
+        **dict.fromkeys(("filters", "actions", "mode", "query"), ANY | st.lists(ANY, max_size=2)),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.fixed_dictionaries({"policies": st.lists(POLICY | ANY, max_size=2) | ANY}))
+def test_whatever_a_file_holds_ends_in_problems_or_none(
+    tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.yml"
+    file.write_text(yaml.safe_dump(data))
+    for problem in check([file]).problems:
+        assert problem.rule in RULES
+        assert problem.place.line >= 1
 
 
 def test_a_value_that_is_filled_in_later_is_no_problem(tmp_path: Path, offline_cli: Cli) -> None:
