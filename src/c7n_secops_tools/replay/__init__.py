@@ -1,0 +1,1 @@
+"""``c7n-secops replay``: an event-mode policy, run here as Lambda would run it."""
