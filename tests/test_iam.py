@@ -21,8 +21,16 @@ from c7n_secops_tools.iam.corrections import CORRECTIONS
 from c7n_secops_tools.iam.grants import Grant
 from c7n_secops_tools.iam.needs import Need
 from tests.harness import POLICIES, ROOT
+from tests.test_incident_roles import actions_of
 
 TRUST = ("--security-account", "111111111111")
+INCIDENTS = POLICIES / "incident-response"
+CUSTODIAN_POLICIES = (
+    *("ReadPolicy", "ChangePolicy", "EdgeReadPolicy", "EdgeLogsPolicy", "EdgeBlockPolicy"),
+    *("EdgeEnforcePolicy", "MembershipPolicy", "FunctionsReadPolicy", "CompliancePolicy"),
+    "FindingsPolicy",
+)
+"""The managed policies of the role CloudCustodian."""
 FILES = sorted(file for file in POLICIES.glob("*/*.yml") if file.stem != "controls")
 
 
@@ -301,6 +309,21 @@ def test_the_vars_file_gives_variables_their_values(tmp_path: Path) -> None:
     done = run(file, *TRUST, "--vars-file", values)
     assert (done.exit_code, done.stdout) == (1, "")
     assert "has no variables" in done.stderr
+
+
+def test_the_shipped_role_of_an_account_has_what_every_pulled_policy_calls(
+    shipped: list[Any],
+) -> None:
+    """Those of incident response have a role of their own; test_incident_roles.py tries it."""
+    parts = [*CUSTODIAN_POLICIES, "CustodianRole"]
+    allowed = actions_of("account-roles.yml", *parts)
+    own = {row["name"] for row in policies.read(sorted(INCIDENTS.glob("*.yml")))}
+    lacking = {
+        each.name: sorted({need.action for need in needs.runtime(each)} - allowed)
+        for each in shipped
+        if each.name not in own and not needs.is_function(each)
+    }
+    assert {name: actions for name, actions in lacking.items() if actions} == {}
 
 
 # --- forms --------------------------------------------------------------------------------------
