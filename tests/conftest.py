@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sweeps",
+        type=int,
+        default=2,
+        help="How often the tests that look for crossed accounts sweep; see CONTRIBUTING.md.",
+    )
+
+
+@pytest.fixture
+def sweeps(request: pytest.FixtureRequest) -> int:
+    """How often to repeat a sweep in which accounts might cross."""
+    return int(request.config.getoption("--sweeps"))
+
+
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     """No AWS or Custodian setting of the caller's reaches a test."""

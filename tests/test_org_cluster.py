@@ -17,7 +17,7 @@ from tests.emulator import Emulator
 from tests.fleet_accounts import HUB, ids, name_of
 from tests.fleet_sweeps import Fleet, wait_for
 from tests.harness import SCRIPTS, environ
-from tests.test_org_sweep import TAG, TOPICS, USERS, owners, topics
+from tests.test_org_sweep import TAG, TOPICS, USERS, assert_none_cross, owners, topics
 
 REGIONS = ("us-east-1", "eu-west-1")
 
@@ -94,6 +94,13 @@ def hanging(fleet: Fleet, account: str) -> str | None:
         if not (fleet.output / ".ledger/results" / account / region / "users.json").exists():
             return region
     return None
+
+
+def test_no_resource_carries_the_id_of_another_account_on_a_cluster(
+    emulator: Emulator, fleet: Fleet, tmp_path: Path, sweeps: int
+) -> None:
+    with dask(emulator, tmp_path) as address:
+        assert_none_cross(emulator, fleet, sweeps, "--scheduler", address)
 
 
 def test_a_worker_with_several_threads_is_refused(

@@ -127,17 +127,27 @@ def owners(emulator: Emulator, account: str, region: str) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 
-def test_no_resource_carries_the_id_of_another_account(emulator: Emulator, fleet: Fleet) -> None:
+def assert_none_cross(emulator: Emulator, fleet: Fleet, sweeps: int, *options: str) -> None:
+    """Sweep 20 accounts and two regions so often, each time with a tag of its own."""
     accounts, regions = ids(20), ("us-east-1", "eu-west-1")
     fleet.build(accounts, regions)
     topics(emulator, accounts, regions)
-    for _ in range(2):
-        done = fleet.sweep([TAG], "--parallel", "4")
+    for number in range(1, sweeps + 1):
+        tag = {"type": "tag", "key": f"owner-{number}", "value": "{account_id}"}
+        done = fleet.sweep([{**TAG, "actions": [tag]}], *options)
         assert done.code == 0, done.printed
         assert {unit["matched"] for unit in done.units.values()} == {1}
         for account in accounts:
             for region in regions:
-                assert owners(emulator, account, region) == {"owner": account}
+                found = owners(emulator, account, region)
+                assert len(found) == number
+                assert set(found.values()) == {account}
+
+
+def test_no_resource_carries_the_id_of_another_account(
+    emulator: Emulator, fleet: Fleet, sweeps: int
+) -> None:
+    assert_none_cross(emulator, fleet, sweeps, "--parallel", "4")
 
 
 def test_a_denied_policy_does_not_skip_the_others(emulator: Emulator, fleet: Fleet) -> None:

@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 from typing import Any, NoReturn
 
-BAD_INPUT = 1
-INTERRUPTED = 130
+from c7n_secops_tools.exit_codes import BAD_INPUT, INTERRUPTED
+
 COMMANDS = {
     "build-ingest": ("c7n_secops_tools.ingest", "report"),
     "coverage": ("c7n_secops_tools.coverage.command", "report"),

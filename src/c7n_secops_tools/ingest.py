@@ -11,6 +11,7 @@ from c7n.mu import custodian_archive
 
 from c7n_secops_findings.accounts import Accounts
 from c7n_secops_findings.ingest import ACCOUNTS_FILE
+from c7n_secops_tools.options import FILE
 
 PACKAGES = ("c7n_secops", "c7n_secops_findings")
 
@@ -19,7 +20,7 @@ PACKAGES = ("c7n_secops", "c7n_secops_findings")
 @click.argument("archive", type=click.Path(dir_okay=False, writable=True, path_type=Path))
 @click.option(
     "--accounts",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="The accounts.yml whose names, units and owners records get.",
 )
 def build_ingest(archive: Path, accounts: Path | None) -> None:

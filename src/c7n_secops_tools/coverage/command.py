@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from c7n_secops_tools.coverage.controls import Catalogue, Control, Coverage, UnreadableError, read
+from c7n_secops_tools.options import format_of
 from c7n_secops_tools.report.terminal import console
 
 INCOMPLETE = 1
@@ -24,14 +25,7 @@ STATES = ("covered", "partial", "manual", "missing")
     type=click.Path(exists=True, path_type=Path),
 )
 @click.option("--benchmark", help="Only this one, such as cis-aws-5.0.0.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "markdown"]),
-    default="table",
-    show_default=True,
-    help="What to print.",
-)
+@format_of("table", "json", "markdown")
 @click.pass_context
 def coverage(
     context: click.Context, policies: tuple[Path, ...], benchmark: str | None, form: str

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from c7n_org.cli import LogFilter, comma_expand, initialize_provider_output
 
+from c7n_secops_tools.exit_codes import FAILED, INTERRUPTED
 from c7n_secops_tools.fleet import accounts as accounts_file
 from c7n_secops_tools.fleet import local, organisation, policies, show
 from c7n_secops_tools.fleet.ledger import Ledger
@@ -19,7 +20,6 @@ from c7n_secops_tools.fleet.unit import Options, warm
 from c7n_secops_tools.report.terminal import console
 
 WORKERS_PER_CPU = 4
-REFUSED, INTERRUPTED = 2, 130
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 SEVERITIES = ("critical", "high", "medium", "low")
@@ -263,7 +263,7 @@ def accounts_command(
         raise click.ClickException(str(error)) from error
     except organisation.REFUSALS as error:
         click.echo(f"the organisation cannot be read: {error}", err=True)
-        context.exit(REFUSED)
+        context.exit(FAILED)
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from c7n_org.cli import comma_expand
 
+from c7n_secops_tools.exit_codes import FAIL_ON, FAILED
 from c7n_secops_tools.fleet import outcome, unit
 from c7n_secops_tools.fleet.accounts import Account
 from c7n_secops_tools.fleet.ledger import Ledger
@@ -26,7 +27,6 @@ DEFAULT_REGIONS = ("us-east-1", "us-west-2")
 """Where c7n-org runs for an account without regions."""
 DELIVERIES = 3
 """How often work is handed out whose workers died before they began with a policy."""
-FAILED, FAIL_ON = 2, 3
 
 
 class Executor(Protocol):

@@ -14,8 +14,9 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
+from c7n_secops_tools.exit_codes import BAD_INPUT, FAIL_ON
 from c7n_secops_tools.membership.facts import NOT_EVALUATED, SERVICES, Line, Memberships, counts
-from c7n_secops_tools.report.command import BAD_INPUT, FAIL_ON
+from c7n_secops_tools.options import FILE, fail_on, format_of, output_dirs
 from c7n_secops_tools.report.terminal import console, plain
 from c7n_secops_tools.report.text import clean
 from c7n_secops_tools.report.tree import UnreadableError, find
@@ -25,31 +26,17 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @click.command()
-@click.argument(
-    "output_dirs",
-    metavar="OUTPUT_DIR...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@output_dirs
 @click.option(
     "--accounts",
     "accounts_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="The accounts.yml of c7n-org: its accounts and regions are in the table in any case.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print.",
-)
-@click.option(
-    "--fail-on",
-    multiple=True,
-    type=click.Choice(["not-enabled", "not-evaluated"]),
+@format_of("table", "csv", "json")
+@fail_on(
+    "not-enabled",
+    "not-evaluated",
     help="Exit with 3 if anything is not enabled (not evaluated included), or not evaluated.",
 )
 @click.pass_context

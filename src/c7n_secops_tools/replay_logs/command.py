@@ -12,7 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from c7n_secops_tools.report.command import BAD_INPUT
+from c7n_secops_tools.exit_codes import BAD_INPUT
+from c7n_secops_tools.options import FILE, format_of, html_file
 from c7n_secops_tools.report.terminal import console
 from c7n_secops_tools.report.text import clean
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 WINDOWS = (60, 120, 300, 600)
 LEAST, MOST = 10, 2_000_000_000
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def rate_rule(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
@@ -60,19 +60,8 @@ def rate_rule(_context: click.Context, _option: click.Parameter, value: str | No
     help="From a request until the policy reads its log: delivery and schedule.  [default: 0]",
 )
 @click.option("--allow", type=FILE, help="Networks that nobody blocks, one a line.")
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Also write the answer as one HTML file, with a chart.",
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="What to print.",
-)
+@html_file("Also write the answer as one HTML file, with a chart.")
+@format_of("table", "json", "csv")
 @click.pass_context
 def replay_logs(
     context: click.Context,

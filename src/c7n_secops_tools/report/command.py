@@ -7,41 +7,23 @@ from pathlib import Path
 
 import click
 
+from c7n_secops_tools.exit_codes import BAD_INPUT, FAIL_ON, FAILED
+from c7n_secops_tools.options import fail_on, format_of, html_file, output_dirs
 from c7n_secops_tools.report import page, terminal
 from c7n_secops_tools.report.text import clean
 from c7n_secops_tools.report.totals import Report
 
-FAILED_POLICY, FAIL_ON = 2, 3
-BAD_INPUT = 1
-
 
 @click.command()
-@click.argument(
-    "output_dirs",
-    metavar="OUTPUT_DIR...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Also write the report as one HTML file that needs nothing else.",
-)
-@click.option(
-    "--fail-on",
-    multiple=True,
-    type=click.Choice(["not-evaluated", "matched", "failed"]),
+@output_dirs
+@html_file("Also write the report as one HTML file that needs nothing else.")
+@fail_on(
+    "not-evaluated",
+    "matched",
+    "failed",
     help="Exit with 3 if any resource has this outcome; may be given several times.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print.",
-)
+@format_of("table", "json")
 @click.pass_context
 def report(
     context: click.Context,
@@ -78,6 +60,6 @@ def report(
     if found.problems:
         context.exit(BAD_INPUT)
     if found.failures:
-        context.exit(FAILED_POLICY)
+        context.exit(FAILED)
     if any(counts.values()):
         context.exit(FAIL_ON)
