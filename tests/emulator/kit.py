@@ -21,6 +21,7 @@ module            what it replaces or reads
                   ``_render_request_template_v1``
 ``events``        ``EventBus.physical_resource_id``, ``Rule.send_to_targets``,
                   ``EventsHandler.put_events``
+``flow_logs``     ``EC2Response.create_flow_logs``
 ``guardduty``     reads and fills ``GuardDutyBackend.detectors``
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``iam_users``     ``IamResponse.list_users``, ``list_access_keys``, ``get_account_summary``,
