@@ -6,15 +6,20 @@ import json
 from typing import Any
 
 import pytest
+import yaml
+from c7n.config import Config
 from c7n.exceptions import PolicyValidationError
 
 from c7n_secops_compliance import mfa
+from c7n_secops_tools.testing.runs import load_policy
 from tests.cis_scene import ASSUME, READ, Scene
 from tests.emulator import Emulator
-from tests.harness import ACCOUNT, Custodian
+from tests.harness import ACCOUNT, POLICIES, REGION, ROOT, Custodian
 from tests.inspector_data import validate
 
 NAME = "c7n-secops-deny-without-mfa"
+GUARD = ROOT / "deploy" / "account-guard.yml"
+PACK = POLICIES / "account-guard"
 
 
 @pytest.fixture
@@ -269,3 +274,36 @@ def test_the_filter_is_refused_inside_not() -> None:
                 "filters": [{"not": [{"type": "policy-validation"}]}],
             }
         )
+
+
+# --- the functions' role -------------------------------------------------------------------------
+
+
+def test_the_role_holds_what_the_functions_need_and_nothing_else() -> None:
+    template = yaml.load(GUARD.read_text(), cfn_yaml())  # noqa: S506  (a safe loader)
+    statements = template["Resources"]["GuardPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    held = {
+        action
+        for statement in statements
+        for action in (
+            [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        )
+        if not action.startswith("logs:")
+    }
+    needed = set()
+    for file in PACK.glob("*.yml"):
+        for data in yaml.safe_load(file.read_text())["policies"]:
+            if "mode" in data:
+                config = Config.empty(regions=[REGION], account_id=ACCOUNT)
+                needed |= load_policy(data, config, {}).get_permissions()
+    assert held == needed
+
+
+def cfn_yaml() -> type[yaml.SafeLoader]:
+    """A loader that takes CloudFormation's short functions for what they stand before."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_multi_constructor("!", lambda loader, _name, node: loader.construct_scalar(node))
+    return Loader

@@ -74,6 +74,10 @@ class PolicyValidation(SecOpsElement, Filter):
     annotation_key = "c7n:PolicyFindings"
     annotations = {annotation_key: "what Access Analyzer objects to, and in which document"}
 
+    def get_permissions(self) -> tuple[str, ...]:
+        """What is needed for the policy's resource, not for the others."""
+        return (self.permissions[0], *documents.PERMISSIONS.get(self.manager.type, ()))
+
     def validate(self) -> Any:
         super().validate()
         self.refuse_inside_not("level, which says what is grave enough")

@@ -97,6 +97,15 @@ READERS: dict[str, Reader] = {
 }
 
 
+PERMISSIONS = {
+    "iam-policy": ("iam:GetPolicyVersion",),
+    "iam-role": ("iam:GetRolePolicy", "iam:ListRolePolicies"),
+    "iam-user": ("iam:GetUserPolicy", "iam:ListUserPolicies"),
+    "kms-key": ("kms:GetKeyPolicy",),
+}
+"""What each of the readers needs; the others ask for nothing that Custodian has not read."""
+
+
 def text(document: Any) -> str:
     """A document as text; botocore gives IAM's as mappings."""
     return document if isinstance(document, str) else json.dumps(document)
