@@ -26,7 +26,7 @@ module            what it replaces or reads
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``iam_users``     ``IamResponse.list_users``, ``list_access_keys``, ``get_account_summary``,
                   ``list_virtual_mfa_devices``, ``get_credential_report``,
-                  ``attach_role_policy``; ``AWSManagedPolicy``
+                  ``list_server_certificates``, ``attach_role_policy``; ``AWSManagedPolicy``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
 ``network_acl``   ``NetworkAcl.get_filter_value``
