@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 SOURCES := $(VENV)/.sources
 LINKED := $(VENV)/.linked
 
-.PHONY: help venv test test-opensearch lint format types docs demo bench emulator wheel clean FORCE
+.PHONY: help venv test test-opensearch lint format types docs site demo bench emulator wheel clean FORCE
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ $(BIN)/python:
 
 $(INSTALLED): pyproject.toml hatch_build.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[findings,fleet,logs,report,test]' --group test
+	$(BIN)/python -m pip install --quiet --editable '.[findings,fleet,logs,report,test]' --group test --group docs
 	@touch $@
 
 # The names of the package's files: a new one must be linked into the editable install.
@@ -59,6 +59,9 @@ types: venv ## Check types
 docs: venv ## Check the links, the policies and the elements that the documentation names
 	$(BIN)/python -m pytest tests/test_docs.py
 
+site: venv ## Build the documentation site into build/site; a link that leads nowhere is an error
+	$(BIN)/python docs/site/build.py
+
 demo: venv ## Run the demonstration against the emulator
 	$(BIN)/python demo/run.py
 
@@ -73,5 +76,5 @@ wheel: venv ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean: ## Remove what was built or cached; .venv stays
-	rm -rf build/lib dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build/lib build/site build/site-source dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src filters actions tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

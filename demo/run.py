@@ -28,6 +28,8 @@ from tests.emulator import Emulator, organisation, running
 from tests.emulator.organisation import ACCOUNTS, SECURITY, STAGING, Instance, Organisation
 
 ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = Path(sys.executable).parent
+"""Where the commands are."""
 OUTPUT = Path("demo-output")
 REPORT = OUTPUT / "report.html"
 REGIONS = ("us-east-1", "eu-west-1")
@@ -57,7 +59,7 @@ class Demo:
         environ = emulator.environ(SECURITY.id, REGIONS[0])
         self.environ = {
             **environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+            "PATH": f"{SCRIPTS}{os.pathsep}{environ.get('PATH', os.defpath)}",
             "AWS_MAX_ATTEMPTS": "2",
             "PYTHONWARNINGS": "ignore",
         }

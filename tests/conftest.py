@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.emulator import Emulator, running
-from tests.harness import ACCOUNT, ISOLATED, REGION, Cli, Custodian, environ, run_cli
+from tests.harness import ACCOUNT, ISOLATED, REGION, ROOT, Cli, Custodian, environ, run_cli
+from tests.wheel import Run, install, python_build
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -103,3 +108,48 @@ def browser() -> Iterator[Browser]:
 
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source distribution and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    python_build("--outdir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def wheel_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel is installed: the environment is in ``venv``."""
+    return tmp_path_factory.mktemp("installed")
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, wheel_home: Path) -> Run:
+    """``installed("-m", "c7n.cli", …)``: Python where the wheel is installed, not this tree."""
+    return install(wheel, wheel_home)
+
+
+@pytest.fixture
+def demo(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program, with the tests' emulator and its output in a folder of the test's own."""
+    spec = importlib.util.spec_from_file_location("demo_run", ROOT / "demo" / "run.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    path = list(sys.path)
+    spec.loader.exec_module(module)
+    sys.path[:] = path
+    output = tmp_path / "demo-output"
+    monkeypatch.setattr(module, "OUTPUT", output)
+    monkeypatch.setattr(module, "REPORT", output / "report.html")
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    monkeypatch.setattr(module, "running", lambda: nullcontext(emulator))
+    monkeypatch.chdir(os.curdir)
+    return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from cfnlint import api as cfnlint
+from cfnlint.decode import decode
 from policy_sentry.querying.actions import get_actions_for_service
 
 from tests.edge_scene import CACHING_DISABLED
@@ -45,10 +47,10 @@ def account(enforcing: Emulator) -> Emulator:
     return enforcing
 
 
-def run(emulator: Emulator, folder: Path, policy: Path) -> Any:
-    command = ["custodian", "run", "-s", folder / "output", "--cache-period", "0"]
+def run(emulator: Emulator, folder: Path, policy: Path, *options: str, role: str = ROLE) -> Any:
+    command = ["custodian", "run", "-s", folder / "output", "--cache-period", "0", *options]
     return run_cli(
-        *command, "--region", REGION, "--assume", ROLE, policy, cwd=folder, env=environ(emulator)
+        *command, "--region", REGION, "--assume", role, policy, cwd=folder, env=environ(emulator)
     )
 
 
@@ -84,6 +86,79 @@ def test_a_template_names_only_actions_that_exist(template: Path) -> None:
     named -= WHOLE_SERVICES
     real = {action for service in {a.split(":")[0] for a in named} for action in known(service)}
     assert named - real == set()
+
+
+def resources(template: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each resource of a template: name, type, properties; Fn::If and the others are kept."""
+    data, errors = decode(str(template))
+    assert not errors
+    for name, made in data["Resources"].items():
+        yield name, made["Type"], made.get("Properties", {})
+
+
+ENCRYPTED: dict[str, tuple[set[str], ...]] = {
+    "AWS::DynamoDB::Table": ({"SSESpecification"},),
+    "AWS::EFS::FileSystem": ({"Encrypted", "KmsKeyId"},),
+    "AWS::Logs::LogGroup": ({"KmsKeyId"},),
+    "AWS::OpenSearchService::Domain": (
+        {"EncryptionAtRestOptions", "NodeToNodeEncryptionOptions", "DomainEndpointOptions"},
+    ),
+    "AWS::S3::Bucket": ({"BucketEncryption", "PublicAccessBlockConfiguration"},),
+    "AWS::SNS::Topic": ({"KmsMasterKeyId"},),
+    "AWS::SQS::Queue": ({"SqsManagedSseEnabled"}, {"KmsMasterKeyId"}),
+}
+"""What a resource must have one set of."""
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_what_a_template_makes_is_encrypted(template: Path) -> None:
+    for name, kind, given in resources(template):
+        wanted = ENCRYPTED.get(kind)
+        assert wanted is None or any(keys <= set(given) for keys in wanted), name
+        assert given.get("SqsManagedSseEnabled", True) is True, name
+        assert given.get("Encrypted", True) is True, name
+        if kind == "AWS::KMS::Key":
+            assert given["EnableKeyRotation"] is True, name
+
+
+def statements(node: Any) -> Iterator[dict[str, Any]]:
+    """Every statement that says who may do something."""
+    if isinstance(node, dict):
+        if "Effect" in node and "Principal" in node:
+            yield node
+        for value in node.values():
+            yield from statements(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from statements(value)
+
+
+OF_WHOM = ("aws:PrincipalOrgID", "aws:PrincipalAccount", "aws:SourceOrgID")
+FROM_WHERE = ("aws:SourceAccount", "aws:SourceArn", "aws:SourceOrgID", "kms:EncryptionContext:")
+"""Conditions that keep a service from acting for somebody else."""
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_lets_nobody_in_whom_it_does_not_name(template: Path) -> None:
+    for name, kind, given in resources(template):
+        for statement in statements(given):
+            if statement["Effect"] != "Allow":
+                continue
+            who, when = json.dumps(statement["Principal"]), json.dumps(statement.get("Condition"))
+            if '"*"' in who:
+                assert any(key in when for key in OF_WHOM), f"{name}: {who}"
+            if '"Service"' in who and kind != "AWS::IAM::Role":
+                assert any(key in when for key in FROM_WHERE), f"{name}: {who}"
+
+
+ELSEWHERE = re.compile(r"arn:aws:|(?<![0-9])[0-9]{12}(?![0-9])|\b(us|eu|ap)-[a-z]+-[0-9]\b")
+"""A partition, an account or a region of somebody's own."""
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_fits_every_account_region_and_partition(template: Path) -> None:
+    for name, _, given in resources(template):
+        assert not ELSEWHERE.search(json.dumps(given)), name
 
 
 def test_an_api_s_distribution_counts_before_it_blocks_and_hides_its_key() -> None:
@@ -124,6 +199,22 @@ def test_the_role_is_enough_to_patch_and_is_needed(account: Emulator, tmp_path: 
         denied = run(account, tmp_path, policy)
         assert denied.returncode == 2, denied.stderr
         assert len(account.calls("ssm", "SendCommand")) == before
+
+
+def test_the_role_that_reads_is_enough_for_a_dry_run_and_changes_nothing(
+    account: Emulator, tmp_path: Path
+) -> None:
+    (instance,) = launch(account)
+    account.add_findings(ACCOUNT, REGION, [finding(instance)])
+    policy = POLICIES / "inspector" / "patch-critical.yml"
+    dry = run(account, tmp_path, policy, "--dryrun", role=f"{ROLE}Read")
+    assert dry.returncode == 0, dry.stderr
+    (file,) = tmp_path.glob("output/*/resources.json")
+    assert [found["InstanceId"] for found in json.loads(file.read_text())] == [instance]
+    run(account, tmp_path, policy, role=f"{ROLE}Read")
+    sent = account.calls("ssm", "SendCommand")
+    assert sent
+    assert all(call.status >= 400 for call in sent)
 
 
 def test_the_function_s_role_is_enough_for_its_event(account: Emulator, tmp_path: Path) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import re
 import sys
-import sysconfig
 import tarfile
-import venv
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +18,8 @@ from hatch_build import START_UP, CustomBuildHook, sources
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, REGION, ROOT, environ, run_cli
 from tests.inspector_data import finding, launch, sample_event
+from tests.wheel import Run, install, python_build
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 INSIDE = """
 import hashlib, json, sys
 from c7n.mu import custodian_archive
@@ -41,12 +38,6 @@ print(json.dumps({
 """What an installation gives: the elements of EC2, and the files of a Lambda archive."""
 
 
-def python_build(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "build", "--no-isolation", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def installed_names() -> set[str]:
     """The names that the package's files have once they are installed."""
     return {
@@ -62,48 +53,6 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the source distribution and the wheel that was built from it."""
-    folder = tmp_path_factory.mktemp("dist")
-    python_build("--outdir", folder, ROOT)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(built: Path) -> Path:
-    (found,) = built.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """``installed("-m", "c7n.cli", …)``: Python where the wheel is installed, not this tree."""
-    return install(wheel, tmp_path_factory.mktemp("installed"))
-
-
-def install(wheel: Path, folder: Path) -> Run:
-    """Install a wheel in a new environment that takes the dependencies from this one."""
-    venv.create(folder / "venv", with_pip=False)
-    python = folder / "venv" / "bin" / "python"
-    inside = Path(
-        sysconfig.get_path("purelib", vars={"base": str(folder / "venv")}, scheme="venv")
-        if "venv" in sysconfig.get_scheme_names()
-        else sysconfig.get_path("purelib", "posix_prefix", {"base": str(folder / "venv")})
-    )
-    # A path in a .pth file is searched, but no .pth file in it is run: only the wheel's own is.
-    (inside / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = ("--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
-    done = run_cli(sys.executable, "-m", "pip", *pip, cwd=folder, env=environ(None))
-    assert done.returncode == 0, done.stderr
-
-    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        env = {**environ(None), **environment}
-        return run_cli(python, *arguments, cwd=folder, env=env)
-
-    return run
-
-
 def test_the_wheel_holds_the_package_and_what_starts_it_and_nothing_else(wheel: Path) -> None:
     names = {name for name in contents(wheel) if ".dist-info/" not in name}
     assert names == installed_names() | set(START_UP)
@@ -115,6 +64,19 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert "Name: c7n-secops" in lines
     assert f"Version: {c7n_secops.__version__}" in lines
     assert "Requires-Dist: c7n<0.10,>=0.9.53" in lines
+
+
+def test_the_extras_that_the_documentation_names_are_there(wheel: Path) -> None:
+    (metadata,) = (text for name, text in contents(wheel).items() if name.endswith("/METADATA"))
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    named = {
+        extra
+        for page in pages
+        for extras in re.findall(r"c7n-secops\[([a-z,]+)\]", page.read_text())
+        for extra in extras.split(",")
+    }
+    assert {"fleet", "report"} <= named
+    assert named <= set(re.findall(r"^Provides-Extra: (.+)$", metadata.decode(), re.MULTILINE))
 
 
 def test_the_source_distribution_holds_what_a_change_needs(built: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from c7n.utils import type_schema
 
+from c7n_secops_edge import permissions
 from c7n_secops_edge.protected import KINDS
 from c7n_secops_edge.schemas import IP_RANGES, LIST, NUMBER, lengths
 from c7n_secops_edge.subnet_block import SubnetBlock
@@ -78,3 +79,6 @@ class NetworkAclBlock(SubnetBlock):
         "ec2:DescribeNetworkAcls",
         "s3:GetObject",
     )
+
+    def get_permissions(self) -> tuple[str, ...]:
+        return permissions.of_block(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from c7n.utils import type_schema
 
+from c7n_secops_edge import permissions
 from c7n_secops_edge.block import IpBlock
 from c7n_secops_edge.protected import KINDS
 from c7n_secops_edge.schemas import IP_RANGES, LIST, NAME, SCOPE, WEB_ACLS, forwarded, lengths
@@ -110,3 +111,6 @@ class WafIpBlock(IpBlock):
         "wafv2:UpdateIPSet",
         "wafv2:UpdateWebACL",
     )
+
+    def get_permissions(self) -> tuple[str, ...]:
+        return permissions.of_block(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from c7n.utils import type_schema
 
+from c7n_secops_edge import permissions
 from c7n_secops_edge.rate_limit import RateLimit
 from c7n_secops_edge.schemas import NAME, SCOPE, WEB_ACLS, forwarded
 from c7n_secops_edge.web_acl import ACTIONS
@@ -70,3 +71,6 @@ class WafRateLimit(RateLimit):
         "wafv2:ListWebACLs",
         "wafv2:UpdateWebACL",
     )
+
+    def get_permissions(self) -> tuple[str, ...]:
+        return permissions.of_web_acls(self)

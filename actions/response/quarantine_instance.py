@@ -9,6 +9,7 @@ from c7n.utils import type_schema
 
 from c7n_secops.aws import calls
 from c7n_secops.aws.calls import FAILURES, RefusedError
+from c7n_secops_response import permissions as permissions_of
 from c7n_secops_response.containment import notice, prior
 from c7n_secops_response.containment.detach import Detachment
 from c7n_secops_response.containment.gather import Gathering
@@ -234,6 +235,7 @@ class QuarantineInstance(CaseAction):
         "ssm:ListCommands",
         "ssm:SendCommand",
     )
+    optional = permissions_of.QUARANTINE
 
     @property
     def evidence(self) -> dict[str, Any]:

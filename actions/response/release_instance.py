@@ -7,6 +7,7 @@ from typing import Any
 
 from c7n.utils import type_schema
 
+from c7n_secops_response import permissions as permissions_of
 from c7n_secops_response.containment.restore import Restoration
 from c7n_secops_response.evidence.action import CASE_PERMISSIONS, CaseAction, CaseError, state_of
 from c7n_secops_response.evidence.case import PRIOR, Case, Entry
@@ -87,6 +88,7 @@ class ReleaseInstance(CaseAction):
         "iam:DeleteRolePolicy",
         "iam:PassRole",
     )
+    optional = permissions_of.RELEASE
 
     @property
     def evidence(self) -> dict[str, Any]:

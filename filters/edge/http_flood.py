@@ -8,7 +8,7 @@ from c7n.filters import Filter
 from c7n.utils import type_schema
 
 from c7n_secops.element import SecOpsElement
-from c7n_secops_edge import flood_schema
+from c7n_secops_edge import flood_schema, permissions
 from c7n_secops_edge.flood_inquiry import Inquiry
 
 RESOURCES = ("aws.distribution", "aws.app-elb", "aws.rest-stage", "aws.wafv2")
@@ -89,6 +89,9 @@ class HttpFlood(SecOpsElement, Filter):
         annotation_key: "the offenders, worst first, with their worst window and samples",
         logs_key: "how much was read, and what of it was bad, truncated or unreadable",
     }
+
+    def get_permissions(self) -> tuple[str, ...]:
+        return permissions.of_flood(self)
 
     def validate(self) -> Any:
         super().validate()

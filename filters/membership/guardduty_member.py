@@ -15,6 +15,7 @@ from c7n_secops_membership.members import MembersElement
 from c7n_secops_membership.membership import accounts_in, meets, own_row, region_of, row_of, rows_of
 
 RESOURCES = ("aws.account",)
+ADMINISTRATOR = "guardduty:GetAdministratorAccount"
 
 
 class GuardDutyMember(MembersElement, Filter):
@@ -70,13 +71,19 @@ class GuardDutyMember(MembersElement, Filter):
         **{"invited-age": AGE, "from-event": {"type": "boolean"}},
     )
     permissions = (
-        "guardduty:GetAdministratorAccount",
+        ADMINISTRATOR,
         "guardduty:ListDetectors",
         "guardduty:ListMembers",
         members.PERMISSION,
     )
     annotation_key = "c7n:GuardDutyMembers"
     annotations = {annotation_key: "the rows that matched: AccountId, Status, InvitedAt and more"}
+
+    def get_permissions(self) -> tuple[str, ...]:
+        """An event is about members, so nobody asks for the account's own administrator."""
+        found = super().get_permissions()
+        idle = ADMINISTRATOR if self.data.get("from-event") else None
+        return tuple(name for name in found if name != idle)
 
     def validate(self) -> Any:
         super().validate()

@@ -11,7 +11,7 @@ from c7n_secops.aws.calls import RefusedError, client
 from c7n_secops_membership import members
 from c7n_secops_membership.accounts import ACCOUNT
 from c7n_secops_membership.inspector import ABSENT, MOST_MEMBERS, STATUSES, members_of
-from c7n_secops_membership.members import PERMISSION, MembersElement
+from c7n_secops_membership.members import MembersElement
 
 RESOURCES = ("aws.account",)
 
@@ -67,10 +67,6 @@ class InspectorMember(MembersElement, Filter):
         if ABSENT in self.data.get("status", ()) and "members" not in self.data:
             raise self.invalid("status absent needs members, which say who should be there")
         return self
-
-    def get_permissions(self) -> tuple[str, ...]:
-        asks = self.data.get("members", {}).get("organization")
-        return (*self.permissions, PERMISSION) if asks else self.permissions
 
     def process(self, resources: list[dict[str, Any]], event: Any = None) -> list[dict[str, Any]]:
         if self.account != self.value("administrator"):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from c7n_secops.aws.calls import FAILURES, RefusedError, client, failure, pages, read
 from c7n_secops.aws.planner import batches
 from c7n_secops_membership.accounts import AccountAction, Row
-from c7n_secops_membership.members import PERMISSION, MembersElement
+from c7n_secops_membership.members import MembersElement
 
 SCANS = {"EC2": "ec2", "ECR": "ecr", "LAMBDA": "lambda", "LAMBDA_CODE": "lambdaCode"}
 """What Inspector scans, with its name in an account's status."""
@@ -109,10 +109,6 @@ class InspectorAction(MembersElement, AccountAction):
     @abstractmethod
     def change(self, inspector: Any, todo: dict[str, Any]) -> None:
         """Do it, and give each account its result."""
-
-    def get_permissions(self) -> Sequence[str]:
-        asks = self.data.get("members", {}).get("organization")
-        return (*self.permissions, PERMISSION) if asks else self.permissions
 
     @property
     def is_elsewhere(self) -> bool:

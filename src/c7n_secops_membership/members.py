@@ -76,6 +76,12 @@ class MembersElement(AccountElement):
     most = 50000
     emails = False
 
+    def get_permissions(self) -> tuple[str, ...]:
+        """Only ``organization: true`` asks AWS Organizations."""
+        asks = not self.data or self.data.get("members", {}).get("organization")
+        own = tuple(name for name in self.permissions if name != PERMISSION)
+        return (*own, PERMISSION) if asks else own
+
     def validate(self) -> Any:
         super().validate()
         source = self.data.get("members", {})

@@ -12,12 +12,16 @@ COMMANDS = {
     "build-ingest": ("c7n_secops_tools.ingest", "report"),
     "coverage": ("c7n_secops_tools.coverage.command", "report"),
     "dashboards": ("c7n_secops_tools.opensearch.dashboards", "report"),
+    "iam": ("c7n_secops_tools.iam.command", "fleet"),
     "membership": ("c7n_secops_tools.membership.command", "report"),
+    "new": ("c7n_secops_tools.authoring.new", "report"),
     "org": ("c7n_secops_tools.fleet.command", "fleet"),
     "replay": ("c7n_secops_tools.replay.command", "test"),
     "replay-logs": ("c7n_secops_tools.replay_logs.command", "report"),
     "report": ("c7n_secops_tools.report.command", "report"),
+    "schema": ("c7n_secops_tools.authoring.schema", "report"),
     "test": ("c7n_secops_tools.cases.command", "test"),
+    "validate": ("c7n_secops_tools.authoring.validate", "report"),
 }
 """Where each command is, loaded when it is asked for, and the extra that has what it needs."""
 

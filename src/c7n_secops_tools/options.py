@@ -47,3 +47,13 @@ def html_file(help: str) -> Decorator:  # noqa: A002  (as click names it)
 def fail_on(*outcomes: str, help: str) -> Decorator:  # noqa: A002  (as click names it)
     """``--fail-on``, several times: which of these outcomes end with exit code 3."""
     return click.option("--fail-on", multiple=True, type=click.Choice(outcomes), help=help)
+
+
+def sarif_file(help: str) -> Decorator:  # noqa: A002  (as click names it)
+    """``--sarif``: the SARIF 2.1.0 file to write, as ``sarif_to``."""
+    return click.option(
+        "--sarif",
+        "sarif_to",
+        type=click.Path(dir_okay=False, writable=True, path_type=Path),
+        help=help,
+    )

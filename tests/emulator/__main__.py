@@ -48,6 +48,7 @@ def main() -> None:
     app = Emulator(iam=options.iam, delay_ms=options.delay_ms)
     server = make_server("127.0.0.1", options.port, app, threaded=True, request_handler=Handler)
     kit.Settings.url = f"http://127.0.0.1:{server.server_port}"
+    os.environ["MOTO_PORT"] = str(server.server_port)  # where state machines call AWS
 
     def stop(*_: Any) -> None:
         # serve_forever runs in this thread, so its own shutdown() would wait for ever.

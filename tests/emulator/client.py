@@ -56,6 +56,9 @@ class Call:
     error_code: str
     at: float
     params: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    role: str = ""
+    needed: list[str] = field(default_factory=list, hash=False, compare=False)
+    """The IAM actions that were looked up for it, where policies are enforced."""
 
 
 class ControlError(Exception):

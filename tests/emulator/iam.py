@@ -50,13 +50,16 @@ from tests.emulator.wire import (
 ALWAYS_ALLOWED = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 SIGNED_AS = {service: name for name, service in SIGNING_NAMES.items()}
 PREFIXES = {
+    "accessanalyzer": "access-analyzer",
     "cloudwatch": "cloudwatch",
+    "efs": "elasticfilesystem",
     "elbv2": "elasticloadbalancing",
     "resourcegroupstaggingapi": "tag",
     "stepfunctions": "states",
 }
 # Services whose action names differ from their operation names.
 NAMED_BY_PATH = {"s3", "lambda", "apigateway"}
+S3_CONTROL = "/v20180820/configuration/publicAccessBlock"
 Statements = list[Any]
 EVERYTHING = json.dumps(
     {
@@ -79,6 +82,7 @@ def enforce(asked: Asked, caller: Caller) -> Answer | None:
         *retained(asked, action),
         *created_with_tags(asked),
     ]:
+        asked.needed.append(needed)
         context = EvalContext(
             principal_arn=caller.arn,
             principal_type="AssumedRole" if caller.kind == "role" else "User",
@@ -248,6 +252,8 @@ def path_of(asked: Asked) -> str:
 
 
 def action_of(asked: Asked) -> str:
+    if asked.service == "s3" and path_of(asked).startswith(S3_CONTROL):
+        return "s3:GetAccountPublicAccessBlock"  # the one operation of S3 Control that is asked
     if asked.service in NAMED_BY_PATH:
         found = extract_iam_action(
             asked.service,
@@ -266,6 +272,11 @@ def resources_of(asked: Asked) -> list[str]:
     builder = BUILDERS.get(asked.service)
     if builder:
         return builder(asked) or ["*"]
+    return [extracted(asked)]
+
+
+def extracted(asked: Asked) -> str:
+    """The ARN that ministack finds in a request."""
     found = extract_resource_arn(
         SIGNED_AS.get(asked.service, asked.service),
         asked.environ["REQUEST_METHOD"],
@@ -276,7 +287,17 @@ def resources_of(asked: Asked) -> list[str]:
         asked.region,
         asked.account,
     )
-    return [found or "*"]
+    return str(found or "*")
+
+
+def iam_resources(asked: Asked) -> list[str]:
+    params = parameters(asked)
+    iam = iam_backends[asked.account]["aws"]
+    found = [params["SAMLProviderArn"]] if "SAMLProviderArn" in params else []
+    profiles = iam.instance_profiles.values()
+    found += [each.arn for each in profiles if each.name == params.get("InstanceProfileName")]
+    found += [each.arn for each in iam.roles.values() if each.name == params.get("RoleName")]
+    return found or [extracted(asked)]
 
 
 EC2_RESOURCES = {
@@ -375,7 +396,10 @@ def guardduty_resources(asked: Asked) -> list[str]:
     parts = [unquote(part) for part in path_of(asked).split("/") if part]
     if len(parts) < 2 or parts[0] != "detector":
         return ["*"]
-    return [f"arn:aws:guardduty:{asked.region}:{asked.account}:detector/{parts[1]}"]
+    detector = f"arn:aws:guardduty:{asked.region}:{asked.account}:detector/{parts[1]}"
+    if parts[2:3] == ["publishingDestination"] and len(parts) > 3:
+        return [f"{detector}/publishingdestination/{parts[3]}"]
+    return [detector]
 
 
 WAF_KINDS = {
@@ -387,7 +411,7 @@ WAF_KINDS = {
 
 
 def waf_resources(asked: Asked) -> list[str]:
-    params = parameters(asked)
+    params = {**parameters(asked), **(parameters(asked).get("LoggingConfiguration") or {})}
     if params.get("WebACLArn"):
         named = params["WebACLArn"]
         return [named, params["ResourceArn"]] if params.get("ResourceArn") else [named]
@@ -425,12 +449,26 @@ def events_resources(asked: Asked) -> list[str]:
     return [f"arn:aws:events:{asked.region}:{asked.account}:rule/{path}"]
 
 
+def cloudfront_resources(asked: Asked) -> list[str]:
+    policy = re.search(r"/cache-policy/([^/]+)$", path_of(asked))
+    if policy:
+        return [f"arn:aws:cloudfront::{asked.account}:cache-policy/{policy[1]}"]
+    return [extracted(asked)]
+
+
+def securityhub_resources(asked: Asked) -> list[str]:
+    return [row["ProductArn"] for row in parameters(asked).get("Findings") or ()]
+
+
 BUILDERS: dict[str, Callable[[Asked], list[str]]] = {
+    "cloudfront": cloudfront_resources,
     "ec2": ec2_resources,
     "execute-api": lambda asked: [apigateway.resource_arn(asked)],
     "events": events_resources,
     "guardduty": guardduty_resources,
+    "iam": iam_resources,
     "lambda": lambda_resources,
+    "securityhub": securityhub_resources,
     "ssm": ssm_resources,
     "wafv2": waf_resources,
 }
@@ -444,6 +482,9 @@ def passed_roles(asked: Asked) -> list[tuple[str, str]]:
     ):
         role = parameters(asked).get("Role")
         return [("iam:PassRole", role)] if role else []
+    if asked.service == "events" and asked.operation == "PutTargets":
+        targets = parameters(asked).get("Targets") or ()
+        return [("iam:PassRole", row["RoleArn"]) for row in targets if "RoleArn" in row]
     if asked.service == "ec2" and asked.operation in (
         "AssociateIamInstanceProfile",
         "ReplaceIamInstanceProfileAssociation",

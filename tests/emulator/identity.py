@@ -22,6 +22,8 @@ from tests.emulator.wire import Answer, Asked, error_answer
 BOOTSTRAP = "AKIABOOT"
 BOOTSTRAP_SECRET = "bootstrap-administrator"  # signatures are not checked
 ADMIN_NAME = "bootstrap-administrator"
+MACHINES_KEY, MACHINES = "ak", "123456789012"
+"""With what moto's state machines call AWS, whatever their role, and the account that it is in."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ def identify(asked: Asked) -> Caller | Answer | None:
     if key.startswith(BOOTSTRAP) and key[len(BOOTSTRAP) :].isdigit() and len(key) == 20:
         account = key[len(BOOTSTRAP) :]
         return Caller(account, admin_arn(account), "bootstrap")
+    if key == MACHINES_KEY:
+        asked.account = MACHINES
+        return Caller(MACHINES, admin_arn(MACHINES), "bootstrap")
     found = KEYS.account_of(key)
     if not found:
         return refuse_key(asked)

@@ -52,6 +52,8 @@ class Record:
             "error_code": self.error_code,
             "at": self.at,
             "params": parameters(self.asked),
+            "role": self.asked.role,
+            "needed": self.asked.needed,
         }
 
 
@@ -152,6 +154,7 @@ class Emulator:
         caller = identity.identify(asked)
         if isinstance(caller, identity.Caller):
             asked.account = caller.account
+            asked.role = caller.session.role_arn if caller.kind == "role" else ""
             environ["HTTP_X_MOTO_ACCOUNT_ID"] = caller.account
         record = Record(asked, time.time())
         self.log.append(record)

@@ -21,6 +21,7 @@ from tests.emulator.kit import ServiceError
 # Names in the credential scope of a signature that are not botocore's service names.
 SIGNING_NAMES = {
     "access-analyzer": "accessanalyzer",
+    "elasticfilesystem": "efs",
     "elasticloadbalancing": "elbv2",
     "email": "ses",
     "monitoring": "cloudwatch",
@@ -49,6 +50,8 @@ class Asked:
     account: str = ""
     signed: bool = True
     params: dict[str, Any] = field(default_factory=dict)
+    role: str = ""  # ARN of the role whose session the caller has
+    needed: list[str] = field(default_factory=list)  # IAM actions that were looked up for it
 
     @property
     def protocol(self) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime, timezone
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 from c7n.actions import EventAction
 from c7n.exceptions import PolicyExecutionError
@@ -39,6 +39,7 @@ from c7n_secops_response.evidence.options import (
 )
 from c7n_secops_response.evidence.snapshots import Snapshots, tag, volumes
 from c7n_secops_response.evidence.store import ConflictError, Folder, Store, StoreError
+from c7n_secops_response.permissions import EVIDENCE, Uses
 
 WORKERS = 10
 """Instances that are worked on at the same time."""
@@ -79,6 +80,8 @@ class CaseAction(SecOpsElement, EventAction):
     packages = ("c7n_secops_ssm",)
     exempt_tag: str | None = None
     """The tag whose instances are left alone."""
+    optional: ClassVar[Mapping[str, Uses]] = {}
+    """The permissions that not every choice of options takes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,6 +89,14 @@ class CaseAction(SecOpsElement, EventAction):
         for place, text in (("case", CASE_DOC), ("store", STORE_DOC), ("result", RESULT_DOC)):
             doc = doc.replace(f"{{about {place}}}", text.strip())
         cls.__doc__ = doc
+
+    def get_permissions(self) -> tuple[str, ...]:
+        permissions: tuple[str, ...] = self.permissions
+        if not self.data:
+            return permissions
+        by_evidence = {name: uses(self.evidence) for name, uses in EVIDENCE.items()}
+        taken = {**by_evidence, **{name: uses(self.data) for name, uses in self.optional.items()}}
+        return tuple(name for name in permissions if taken.get(name, True))
 
     @property
     @abstractmethod

@@ -22,11 +22,6 @@ READS = (
     "Check",
     "Decode",
     "Describe",
-    "Detect",
-    "Discover",
-    "Download",
-    "Estimate",
-    "Evaluate",
     "Filter",
     "Get",
     "Head",
@@ -37,13 +32,11 @@ READS = (
     "Search",
     "Select",
     "Simulate",
-    "Test",
     "Validate",
-    "View",
 )
 """How the names of operations that only read begin; whatever else there is counts as a change."""
-MAKES = frozenset({"GenerateCredentialReport"})
-"""Operations that make only what a read then gives."""
+READS_TOO = frozenset({"GenerateCredentialReport"})
+"""Operations of another name that change nothing: this one makes what a read then gives."""
 REFUSED = 400
 LONGEST = 600
 
@@ -59,7 +52,7 @@ class Call(NamedTuple):
     def changes(self) -> bool:
         """Whether it changes something in AWS."""
         operation = self.name.partition(":")[2]
-        return not operation.startswith(READS) and operation not in MAKES
+        return not operation.startswith(READS) and operation not in READS_TOO
 
     def __str__(self) -> str:
         text = json.dumps(plain(self.params), sort_keys=True, default=str)

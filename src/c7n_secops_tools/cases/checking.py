@@ -19,6 +19,7 @@ from c7n_secops_tools.cases.reading import (
     read_yaml,
 )
 from c7n_secops_tools.cases.running import InvalidPolicyError, policies_in, run
+from c7n_secops_tools.cases.validity import allows_mutant
 
 Data = dict[str, Any]
 T = TypeVar("T")
@@ -92,10 +93,7 @@ def check(found: Found, mutate: bool, done: Callable[[PolicyCheck], None]) -> No
     for each in found.policies:
         for case in each.cases:
             started = time.perf_counter()
-            try:
-                wrong = wrongs(each.data, case)
-            except BadInput as error:
-                raise BadInput(f"{case.where}: {error}") from error
+            wrong = wrongs(each.data, case)
             each.results.append(Result(case, wrong, time.perf_counter() - started))
         if mutate and each.cases and each.passed:
             _mutate(each)
@@ -119,9 +117,11 @@ def _mutate(each: PolicyCheck) -> None:
 
 def _killer(mutant: Mutant, cases: Iterable[Case]) -> Case | bool | None:
     """The case that goes red; True where the mutant survives; None where it is not valid."""
+    if not allows_mutant(mutant.policy):
+        return None
     for case in cases:
         try:
-            outcome = run(mutant.policy, case)
+            outcome = run(mutant.policy, case, checked=True)
         except InvalidPolicyError:
             return None
         if any(compare(case.expect, outcome)):
@@ -138,7 +138,7 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], bool]:
             for file in sorted(path.rglob("*.yml")):
                 if file.parent.name == FOLDER:
                     case_files.append(file)
-                elif FOLDER not in file.parts and _is_policy_file(file):
+                elif FOLDER not in file.relative_to(path).parts and _is_policy_file(file):
                     policy_files.append(file)
         elif path.parent.name == FOLDER:
             case_files.append(path)
@@ -149,7 +149,8 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], bool]:
 
 
 def _is_policy_file(file: Path) -> bool:
-    return isinstance(read_yaml(file).data, dict) and "policies" in read_yaml(file).data
+    data = read_yaml(file).data
+    return isinstance(data, dict) and "policies" in data
 
 
 def _all(read: Callable[[Path], T], files: Sequence[Path], mistakes: list[str]) -> list[T]:

@@ -8,10 +8,8 @@ import click
 
 from c7n_secops_tools.cases.checking import Found, PolicyCheck, check, find
 from c7n_secops_tools.cases.reading import BadInput
-from c7n_secops_tools.cases.results import annotation, findings, write_junit
-from c7n_secops_tools.report.text import clean
-
-NOT_WELL = 2
+from c7n_secops_tools.cases.results import annotation, findings, one_line, write_junit
+from c7n_secops_tools.exit_codes import FAILED
 
 
 @click.command()
@@ -62,7 +60,7 @@ def test(
         )
     wrong = list(findings(found))
     for each in found.without_case:
-        click.echo(f"{each.file}:{each.line}: {clean(each.name)} has no case")
+        click.echo(f"{each.file}:{each.line}: {one_line(each.name)} has no case")
     if github:
         for finding in wrong:
             click.echo(annotation(finding))
@@ -73,29 +71,29 @@ def test(
             raise click.ClickException(f"cannot write {junit}: {error}") from error
     click.echo(summary(found, mutate))
     if wrong:
-        context.exit(NOT_WELL)
+        context.exit(FAILED)
 
 
 def show(each: PolicyCheck, verbose: bool) -> None:
     """Print a policy's results: what is wrong, or all."""
     for result in each.results:
-        name = clean(f"{each.name}: {result.case.name}")
+        name = one_line(f"{each.name}: {result.case.name}")
         if result.wrong:
             click.echo(f"{result.case.where}: FAILED {name}")
             for line in result.wrong:
-                click.echo(f"    {clean(line)}")
+                click.echo(f"    - {one_line(line)}")
         elif verbose:
             click.echo(f"{result.case.where}: passed {name}")
     for mutant, case in each.killed if verbose else ():
-        click.echo(f"    {clean(str(mutant))}: red is {clean(case.name)!r}")
+        click.echo(f"    {one_line(str(mutant))}: red is {one_line(case.name)!r}")
     for mutant in each.survived:
-        click.echo(f"{each.file}:{each.line}: SURVIVED {clean(f'{each.name}: {mutant}')}")
+        click.echo(f"{each.file}:{each.line}: SURVIVED {one_line(f'{each.name}: {mutant}')}")
     for mutant in each.excused if verbose else ():
         reason = each.allowed[mutant.place]
-        click.echo(f"    {clean(str(mutant))}: may survive: {clean(reason)}")
+        click.echo(f"    {one_line(str(mutant))}: may survive: {one_line(reason)}")
     for place in each.needless:
         click.echo(
-            f"{each.file}:{each.line}: {clean(each.name)}: the exception for {clean(place)} "
+            f"{each.file}:{each.line}: {one_line(each.name)}: the exception for {one_line(place)} "
             "is not needed: no mutant there survives"
         )
 

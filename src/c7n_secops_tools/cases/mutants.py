@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from c7n.provider import clouds
 from c7n.resources import load_resources
 
+from c7n_secops_tools.cases.validity import BLOCKS
+
 Data = dict[str, Any]
 Place = tuple[str | int, ...]
 
-BLOCKS = frozenset({"and", "or", "not"})
 OPPOSITES = {
     "eq": "ne",
     "equal": "not-equal",
@@ -82,9 +83,9 @@ def _edits(policy: Data) -> Iterator[_Edit]:
 def _of_filters(filters: Any, place: Place, resource: str) -> Iterator[_Edit]:
     for number, item in enumerate(filters):
         here = (*place, number)
-        if len(filters) > 1 or len(place) == 1:
+        if len(filters) > 1 or len(place) == 1:  # the only one of a block is the block
             yield _dropped(here)
-        yield _replaced(here, "negated", {"not": [item]})
+            yield _replaced(here, "negated", {"not": [item]})
         if isinstance(item, dict):
             yield from _of_filter(item, here, resource)
 

@@ -14,7 +14,7 @@ import jsonschema
 import yaml
 
 from c7n_secops_tools.report.text import clean
-from c7n_secops_tools.testing.shapes import check_answer
+from c7n_secops_tools.testing.shapes import check_answer_of
 
 Data = dict[str, Any]
 Path_ = tuple[str | int, ...]
@@ -120,7 +120,12 @@ def read_cases(path: Path) -> CaseFile:
     policies = path.parent / data.get("policies", f"../{path.name}")
     defaults = {**DEFAULTS, **data.get("defaults", {})}
     cases = []
+    names = [case["name"] for case in data["cases"]]
     for number, case in enumerate(data["cases"]):
+        if case["name"] in names[:number]:
+            mistakes.append(
+                document.mistake(("cases", number), f"there is a case {case['name']!r} already")
+            )
         if "policy" not in case and "policy" not in defaults:
             mistakes.append(document.mistake(("cases", number), "'policy' is a required property"))
             continue
@@ -176,7 +181,7 @@ def _answer_mistakes(document: Document) -> Iterator[str]:
         for key in place:
             item = item[key]
         service, _, operation = item["call"].partition(":")
-        for problem in check_answer(service, operation, item.get("answer", {})):
+        for problem in check_answer_of(service, operation, item.get("answer", {})):
             if problem.hard:
                 part = [*place, "answer", *problem.path.strip(".").split(".")]
                 text = f"{item['call']}{problem.path.rstrip('.')}: {problem.detail}"
@@ -208,6 +213,10 @@ def _file_mistakes(document: Document, number: int, case: Data) -> Iterator[str]
             ("cases", number, "resources"),
             "a case with an event has no resources: the policy reads those that the event names; "
             "put what it reads under answers",
+        )
+    if "delivered" in case["expect"] and not {"event", "event-file"} & case.keys():
+        yield document.mistake(
+            ("cases", number, "expect", "delivered"), "delivered is of an event; give one"
         )
 
 

@@ -44,6 +44,11 @@ def findings(found: Found) -> Iterator[Finding]:
         yield Finding(each.file, each.line, NO_CASE, f"{each.name} has no case")
 
 
+def one_line(text: str) -> str:
+    """The text as part of one line: it cannot begin another, which a workflow would obey."""
+    return clean(" ".join(text.split()))
+
+
 def annotation(finding: Finding) -> str:
     """A workflow command that puts the finding beside its line in a pull request."""
     file = os.path.relpath(finding.file)

@@ -19,7 +19,7 @@ import yaml
 from c7n import mu
 from c7n.config import Config
 from c7n.exceptions import PolicyExecutionError, PolicyValidationError
-from c7n.loader import PolicyLoader, SchemaValidator
+from c7n.loader import PolicyLoader
 from c7n.resources.aws import AWS
 from c7n.utils import dumps, load_file, reset_session_cache
 
@@ -28,6 +28,7 @@ from c7n_secops.event_mode import EventBridgeMode
 from c7n_secops_tools.cases.answers import Answers, Call
 from c7n_secops_tools.cases.offline import Sessions, offline
 from c7n_secops_tools.cases.reading import BadInput, Case
+from c7n_secops_tools.cases.validity import validator
 from c7n_secops_tools.replay.pattern import matches
 
 Data = dict[str, Any]
@@ -39,7 +40,6 @@ GUARDDUTY_RESOURCES = {"ec2": "Instance", "iam-user": "AccessKey"}
 LAMBDA_TIMEOUT = 900
 """Seconds that Custodian's functions have unless a policy says otherwise."""
 
-_validator = SchemaValidator()
 _valid: set[str] = set()
 
 
@@ -74,13 +74,28 @@ class Context:
         return int(self._seconds * 1000)
 
 
-def run(policy: Data, case: Case) -> Outcome:
+@dataclass(frozen=True)
+class Place:
+    """Where a policy runs, and the values of its variables."""
+
+    account: str
+    region: str
+    variables: Data = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, case: Data) -> Place:
+        """Where a case runs its policy."""
+        return cls(case["account"], case["region"], case.get("vars", {}))
+
+
+def run(policy: Data, case: Case, *, checked: bool = False) -> Outcome:
     """Run a policy on a case. Raises InvalidPolicyError; what the policy raises is the outcome's.
 
     With an event it goes through the Lambda handler, on the policy as deployment would have
-    packed it, and only if the rule's pattern matches.
+    packed it, and only if the rule's pattern matches. ``checked`` says that its schema allows it.
     """
     data = case.data
+    _check_mode(policy, case)
     answers = Answers(data.get("answers", ()), data["expect"].get("calls", ()))
     outcome = Outcome()
     with (
@@ -92,9 +107,9 @@ def run(policy: Data, case: Case) -> Outcome:
         reset_session_cache()
         try:
             if "event" in data:
-                _run_event(policy, data, Path(output), outcome)
+                _run_event(policy, data, Path(output), outcome, checked)
             else:
-                _run_pull(policy, data, Path(output), outcome)
+                _run_pull(policy, data, Path(output), outcome, checked)
         except InvalidPolicyError:
             raise
         except Exception as error:  # noqa: BLE001  (the policy's failure is what is told)
@@ -106,20 +121,32 @@ def run(policy: Data, case: Case) -> Outcome:
     return outcome
 
 
-def provisioned(policy: Data, variables: Data, account: str, region: str, factory: Any) -> Any:
-    """The policy, validated and with its variables in it, as it is before its deployment."""
-    options = Config.empty(account_id=account, region=region, regions=[region], cache=None)
+def provisioned(
+    policy: Data,
+    place: Place,
+    factory: Any,
+    *,
+    output: Path | None = None,
+    checked: bool = False,
+) -> Any:
+    """The policy, validated and with its variables in it: as it runs, or is deployed."""
+    options = Config.empty(
+        account_id=place.account,
+        region=place.region,
+        regions=[place.region],
+        output_dir=str(output or ""),
+    )
     loader = PolicyLoader(AWS().initialize(options))
-    loader.validator = _validator
-    text = dumps([policy, variables], indent=None)
+    loader.validator = validator
+    text = dumps([policy, place.variables], indent=None)
     try:
         (loaded,) = loader.load_data(
             {"policies": [copy.deepcopy(policy)]},
             "memory://policy",
-            validate=text not in _valid,
+            validate=not checked and text not in _valid,
             session_factory=factory,
         )
-        loaded.expand_variables(loaded.get_variables(copy.deepcopy(variables)))
+        loaded.expand_variables(loaded.get_variables(copy.deepcopy(place.variables)))
         loaded.validate()
     except (PolicyValidationError, PolicyExecutionError, ValueError) as error:
         raise InvalidPolicyError(brief(str(error))) from error
@@ -142,12 +169,12 @@ def rule_patterns(policy: Any) -> list[Data]:
     return [json.loads(rendered)] if rendered else []
 
 
-def invoke(policy: Any, event: Data, account: str, output: Path) -> None:
+def invoke(policy: Any, event: Data, place: Place, output: Path) -> None:
     """Hand an event to the Lambda handler, with the policy packed as its deployment packs it."""
     from c7n import handler as stock
 
     packed = json.loads(
-        dumps({"execution-options": {"account_id": account}, "policies": [policy.data]})
+        dumps({"execution-options": {"account_id": place.account}, "policies": [policy.data]})
     )
     config = stock.init_config(copy.deepcopy(packed))
     kept = stock.policy_data, stock.policy_config
@@ -177,16 +204,19 @@ def not_evaluated(records: Sequence[logging.LogRecord]) -> list[Data]:
     ]
 
 
-def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
+def _check_mode(policy: Data, case: Case) -> None:
     mode = policy.get("mode", {}).get("type", "pull")
-    if mode not in PULLED:
-        raise BadInput(f"its policy runs on events (mode {mode}): give it an event")
+    if "event" in case.data and mode in PULLED:
+        raise BadInput(f"{case.where}: no event starts {case.policy} (mode {mode}); give resources")
+    if "event" not in case.data and mode not in PULLED:
+        raise BadInput(f"{case.where}: events start {case.policy} (mode {mode}); give an event")
+
+
+def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome, checked: bool) -> None:
     pulled = {key: value for key, value in policy.items() if key != "mode"}
     loaded = provisioned(
-        pulled, data.get("vars", {}), data["account"], data["region"], Sessions(data["region"])
+        pulled, Place.of(data), Sessions(data["region"]), output=output, checked=checked
     )
-    loaded.options["output_dir"] = str(output)
-    loaded.ctx.options["output_dir"] = str(output)
     manager = loaded.resource_manager
     if "resources" in data:
         given = copy.deepcopy(data["resources"])
@@ -198,17 +228,16 @@ def _run_pull(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
         outcome.matched = list(outcome.resources)
 
 
-def _run_event(policy: Data, data: Data, output: Path, outcome: Outcome) -> None:
-    loaded = provisioned(
-        policy, data.get("vars", {}), data["account"], data["region"], Sessions(data["region"])
-    )
+def _run_event(policy: Data, data: Data, output: Path, outcome: Outcome, checked: bool) -> None:
+    place = Place.of(data)
+    loaded = provisioned(policy, place, Sessions(place.region), checked=checked)
     event = as_event(data["event"])
     patterns = rule_patterns(loaded)
     outcome.delivered = not patterns or any(matches(pattern, event) for pattern in patterns)
     if not outcome.delivered:
         return
     try:
-        invoke(loaded, event, data["account"], output)
+        invoke(loaded, event, place, output)
     finally:
         outcome.resources = written(loaded.resource_manager, output)
         outcome.matched = list(outcome.resources)
@@ -260,13 +289,14 @@ def logs() -> Iterator[list[logging.LogRecord]]:
     """What is logged inside, which is not printed."""
     root = logging.getLogger()
     collector = _Collector()
-    kept = root.handlers[:], root.level
+    handlers, level = root.handlers[:], root.level
     root.handlers[:] = [collector]
     root.setLevel(logging.INFO)
     try:
         yield collector.records
     finally:
-        root.handlers[:], root.level = kept
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from distributed import Client, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 
 from c7n_secops import __version__ as VERSION  # noqa: N812
-from c7n_secops_tools.fleet.local import Answers, Died, Function, Tick
-from c7n_secops_tools.fleet.unit import Work
+from c7n_secops_tools.fleet.local import Answers, Died, Function, Item, Tick
+from c7n_secops_tools.fleet.unit import Place
 
 TIMEOUT = 30
 """Seconds to wait for the scheduler, and for its first worker."""
@@ -63,10 +63,10 @@ class Cluster:
         if problems:
             raise ClusterError("\n".join(problems))
 
-    def deliver(self, function: Function, pending: deque[Work], tick: Tick) -> Answers:
+    def deliver(self, function: Function, pending: deque[Item], tick: Tick) -> Answers[Item]:
         """Yield each work with its answer, or Died; more may be added to ``pending`` meanwhile."""
         with self.client:
-            works: dict[Any, Work] = {}
+            works: dict[Any, Item] = {}
             results = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
             while True:
                 while pending:
@@ -93,7 +93,7 @@ def inspect(probe: str, version: str) -> str:
     return "" if version == VERSION else f"has c7n-secops {VERSION}, not {version}"
 
 
-def alone(function: Function, work: Work) -> Any:
+def alone(function: Function, work: Place) -> Any:
     """Run on a worker: the work, unless the worker has other threads for more of it."""
     threads = get_worker().state.nthreads
     if threads != 1:  # it joined after the sweep began

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from c7n_secops_tools.fleet.unit import Work
+from c7n_secops_tools.fleet.unit import Place
 
 FORKS = sys.platform == "linux"
 TICK = 0.5
@@ -34,15 +34,16 @@ class Died:
     reason: str
 
 
-Function: TypeAlias = Callable[[Work], Any]
+Item = TypeVar("Item", bound=Place)
+Function: TypeAlias = Callable[[Any], Any]
 Tick: TypeAlias = Callable[[], None]
-Answers: TypeAlias = Iterator[tuple[Work, Any]]
+Answers: TypeAlias = Iterator[tuple[Item, Any]]
 
 
 class Inline:
     """One after the other in this process, for ``--debug``: the first exception ends the sweep."""
 
-    def deliver(self, function: Function, pending: deque[Work], tick: Tick) -> Answers:
+    def deliver(self, function: Function, pending: deque[Item], tick: Tick) -> Answers[Item]:
         """Yield each work with its answer; more may be added to ``pending`` meanwhile."""
         while pending:
             work = pending.popleft()
@@ -56,7 +57,7 @@ class Worker:
 
     process: BaseProcess
     connection: Connection
-    work: Work | None = field(default=None)
+    work: Any = field(default=None)
 
     def end(self) -> None:
         """Let it end; it does when its pipe closes."""
@@ -74,7 +75,7 @@ class Pool:
         self.size, self.prepare = size, prepare
         self.context: Any = multiprocessing.get_context("fork" if FORKS else "spawn")
 
-    def deliver(self, function: Function, pending: deque[Work], tick: Tick) -> Answers:
+    def deliver(self, function: Function, pending: deque[Item], tick: Tick) -> Answers[Item]:
         """Yield each work with its answer, or Died; more may be added to ``pending`` meanwhile."""
         workers: list[Worker] = []
         if FORKS:
@@ -99,7 +100,7 @@ class Pool:
             for worker in workers:
                 worker.process.terminate()
 
-    def _hand_out(self, function: Function, pending: deque[Work], workers: list[Worker]) -> None:
+    def _hand_out(self, function: Function, pending: deque[Item], workers: list[Worker]) -> None:
         while pending:
             free = next((worker for worker in workers if worker.work is None), None)
             if free is None and len(workers) == self.size:

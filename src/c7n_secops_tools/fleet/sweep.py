@@ -16,7 +16,7 @@ from c7n_secops_tools.exit_codes import FAIL_ON, FAILED
 from c7n_secops_tools.fleet import outcome, unit
 from c7n_secops_tools.fleet.accounts import Account
 from c7n_secops_tools.fleet.ledger import Ledger
-from c7n_secops_tools.fleet.local import Answers, Died, Function, Tick
+from c7n_secops_tools.fleet.local import Answers, Died, Function, Item, Tick
 from c7n_secops_tools.fleet.outcome import Outcome, Why
 from c7n_secops_tools.fleet.policies import Data
 from c7n_secops_tools.fleet.unit import ALL, Options, Work
@@ -32,7 +32,7 @@ DELIVERIES = 3
 class Executor(Protocol):
     """Where work is done."""
 
-    def deliver(self, function: Function, pending: deque[Work], tick: Tick) -> Answers:
+    def deliver(self, function: Function, pending: deque[Item], tick: Tick) -> Answers[Item]:
         """Yield each work with its answer, or Died; more may be added to ``pending`` meanwhile."""
 
 
@@ -73,7 +73,7 @@ class Sweep:
         works = [
             Work(account, region, tuple(self.policies), self.options, self.ledger)
             for account in self.accounts
-            for region in comma_expand(self.regions or account.get("regions") or DEFAULT_REGIONS)
+            for region in regions_of(account, self.regions)
         ]
         try:
             works = self._resolved(works)
@@ -83,25 +83,10 @@ class Sweep:
 
     def _resolved(self, works: list[Work]) -> list[Work]:
         """The works, with the regions that the account has in the place of ``all``."""
-        asked = {work.account["name"]: work for work in works if work.region == ALL}
-        if not asked:
-            return works
-        found: dict[str, list[Work]] = {}
-        pending = deque(asked.values())
-        for work, answer in self.executor().deliver(unit.regions, pending, self.progress.tick):
-            if isinstance(answer, list):
-                found[work.account["name"]] = [replace(work, region=region) for region in answer]
-                continue
-            why = Why(outcome.WORKER, "", answer.reason) if isinstance(answer, Died) else answer
-            found[work.account["name"]] = [work]
+        found, unknown = resolved(works, self.executor, self.progress.tick)
+        for work, why in unknown:
             self.outcomes += [work.blank(data, outcome.FAILED, why) for data in work.policies]
-        return [
-            work
-            for name in dict.fromkeys(w.account["name"] for w in works)
-            for work in (
-                found[name] if name in found else [w for w in works if w.account["name"] == name]
-            )
-        ]
+        return found
 
     def _sweep(self, works: list[Work]) -> None:
         known = {found.unit for found in self.outcomes}
@@ -201,3 +186,34 @@ class Sweep:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(self.as_json(), indent=1), encoding="utf-8")
         return part.replace(path)
+
+
+def regions_of(account: Account, regions: Sequence[str]) -> list[str]:
+    """Where an account's policies run: these regions, or else those that it names."""
+    named: list[str] = comma_expand(regions or account.get("regions") or DEFAULT_REGIONS)
+    return named
+
+
+def resolved(
+    places: Sequence[Item], executor: Callable[[], Executor], tick: Tick
+) -> tuple[list[Item], list[tuple[Item, Why]]]:
+    """The places, with the regions that an account has in the place of ``all``.
+
+    Those of accounts that do not say which they have stay as they are, and come with why as well.
+    """
+    asked = {place.account["name"]: place for place in places if place.region == ALL}
+    if not asked:
+        return list(places), []
+    found: dict[str, list[Item]] = {}
+    unknown = []
+    for place, answer in executor().deliver(unit.regions, deque(asked.values()), tick):
+        if isinstance(answer, list):
+            found[place.account["name"]] = [replace(place, region=region) for region in answer]
+            continue
+        why = Why(outcome.WORKER, "", answer.reason) if isinstance(answer, Died) else answer
+        found[place.account["name"]] = [place]
+        unknown.append((place, why))
+    places_of: dict[str, list[Item]] = {}
+    for place in places:
+        places_of.setdefault(place.account["name"], []).append(place)
+    return [each for name, own in places_of.items() for each in found.get(name, own)], unknown

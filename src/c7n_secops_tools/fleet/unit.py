@@ -25,6 +25,7 @@ from c7n_org.utils import account_tags, environ
 from c7n_secops import outcomes
 from c7n_secops_tools.fleet import outcome, policies
 from c7n_secops_tools.fleet.accounts import Account
+from c7n_secops_tools.fleet.functions import built
 from c7n_secops_tools.fleet.ledger import Ledger
 from c7n_secops_tools.fleet.outcome import Outcome, Unit, Why
 from c7n_secops_tools.fleet.policies import Data
@@ -50,8 +51,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Policies to run in one account and region; ``deliveries`` counts those that came to nothing.
+class Place:
+    """One account and region, and the policies that are meant for it.
 
     The region ``all`` is a question: which regions has the account enabled?
     """
@@ -60,6 +61,12 @@ class Work:
     region: str
     policies: tuple[Data, ...]
     options: Options
+
+
+@dataclass(frozen=True)
+class Work(Place):
+    """Policies to run; ``deliveries`` counts those that came to nothing."""
+
     ledger: Ledger
     deliveries: int = 0
 
@@ -101,26 +108,23 @@ def run(work: Work) -> list[Outcome]:
     return list(_run(work))
 
 
-def regions(work: Work) -> list[str] | Why:
+def regions(place: Place) -> list[str] | Why:
     """The regions that the account has enabled, or why they are not known."""
     reset_session_cache()
     try:
-        session = Sessions(work.account, "us-east-1")()
+        session = Sessions(place.account, "us-east-1")()
         found = session.client("ec2").describe_regions()["Regions"]
     except Exception as error:
-        if work.options.debug:
+        if place.options.debug:
             raise
         return outcome.of_session(error)
     return sorted(region["RegionName"] for region in found)
 
 
 def _run(work: Work) -> Iterator[Outcome]:
-    load_resources(policies.resource_types(work.policies))
-    reset_session_cache()  # Custodian keeps sessions by region only: none may outlive its account
-    sessions = Sessions(work.account, work.region)
     with ExitStack() as stack:
         try:
-            _enter(stack, work, sessions)
+            sessions = enter(stack, work)
         except Exception as error:
             if work.options.debug:
                 raise
@@ -134,13 +138,17 @@ def _run(work: Work) -> Iterator[Outcome]:
                 yield found
 
 
-def _enter(stack: ExitStack, work: Work, sessions: Sessions) -> None:
+def enter(stack: ExitStack, place: Place) -> Sessions:
     """Set the environment as c7n-org does, and make sure that the session is the account's."""
-    stack.enter_context(environ(**account_tags(work.account)))
+    load_resources(policies.resource_types(place.policies))
+    reset_session_cache()  # Custodian keeps sessions by region only: none may outlive its account
+    sessions = Sessions(place.account, place.region)
+    stack.enter_context(environ(**account_tags(place.account)))
     session = local_session(sessions)
-    check_account(session, work.account)
+    check_account(session, place.account)
     if len(sessions.roles) > 1:
-        stack.enter_context(environ(**environment(session, work.account, work.region)))
+        stack.enter_context(environ(**environment(session, place.account, place.region)))
+    return sessions
 
 
 def _unreached(work: Work, why: Why) -> Iterator[Outcome]:
@@ -158,12 +166,12 @@ def _run_policy(work: Work, data: Data, sessions: Sessions, found: Outcome) -> N
     sessions.unanswered.clear()
     start = time.monotonic()
     try:
-        policy = policies.expanded(copy.deepcopy(data), _config(work), work.account, sessions)
+        policy = prepared(work, data, sessions)
         if not policy.is_runnable():
             found.state = outcome.SKIPPED
             return
         results = _listen(policy)
-        resources = policy.run() or []
+        resources = built.provision(policy) if built.deploys(policy) else policy.run() or []
     except Exception as error:
         if work.options.debug:
             raise
@@ -177,16 +185,21 @@ def _run_policy(work: Work, data: Data, sessions: Sessions, found: Outcome) -> N
         found.seconds = round(time.monotonic() - start, 3)
 
 
-def _config(work: Work) -> Config:
-    account, options = work.account, work.options
+def prepared(place: Place, data: Data, sessions: Sessions) -> Any:
+    """The policy as it is to run there, with the account's variables in it."""
+    return policies.expanded(copy.deepcopy(data), _config(place), place.account, sessions)
+
+
+def _config(place: Place) -> Config:
+    account, options = place.account, place.options
     roles = account.get("role")
     role = roles if isinstance(roles, str) else None
     return Config.empty(
-        region=work.region,
-        cache=f"{options.cache_path}/{account['account_id']}-{work.region}.cache",
+        region=place.region,
+        cache=f"{options.cache_path}/{account['account_id']}-{place.region}.cache",
         cache_period=options.cache_period,
         dryrun=options.dryrun,
-        output_dir=join_output_path(options.output_dir, account["name"], work.region),
+        output_dir=join_output_path(options.output_dir, account["name"], place.region),
         account_id=account["account_id"],
         metrics_enabled=options.metrics,
         assume_role=role,
@@ -217,7 +230,7 @@ def _count(
     found: Outcome, policy: Any, resources: Any, results: list[Any], sessions: Sessions
 ) -> None:
     dry = bool(policy.options.dryrun)
-    if not dry and policy.execution_mode != "pull":
+    if built.deploys(policy):
         found.state = outcome.DEPLOYED
         return
     found.state = outcome.DRY_RUN if dry else outcome.RAN

@@ -11,14 +11,14 @@ import yaml
 
 from c7n_secops_tools.cases.answers import plain
 from c7n_secops_tools.cases.reading import DEFAULTS, BadInput, read_event
-from c7n_secops_tools.cases.running import InvalidPolicyError
+from c7n_secops_tools.cases.running import InvalidPolicyError, Place
+from c7n_secops_tools.exit_codes import FAILED
+from c7n_secops_tools.options import FILE, format_of
 from c7n_secops_tools.replay.pattern import PatternError
-from c7n_secops_tools.replay.running import Place, Replay, aws_replay, choose, offline_replay
+from c7n_secops_tools.replay.running import Replay, aws_replay, choose, offline_replay
 from c7n_secops_tools.report.text import clean
 
-FAILED = 2
 NOT_DELIVERED = 3
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -35,14 +35,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--account", help="The function's account.  [default: the event's]")
 @click.option("--region", help="The function's region.  [default: the event's]")
 @click.option("--vars-file", type=FILE, help="Values for the {variables} of the policy, in YAML.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+@format_of("text", "json")
 @click.pass_context
 def replay(
     context: click.Context,

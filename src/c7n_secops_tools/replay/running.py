@@ -17,6 +17,7 @@ from c7n_secops_tools.cases import running
 from c7n_secops_tools.cases.answers import Answers, Call
 from c7n_secops_tools.cases.offline import Sessions, offline, provider_with
 from c7n_secops_tools.cases.reading import DEFAULTS, BadInput, read_cases
+from c7n_secops_tools.cases.running import Place
 from c7n_secops_tools.replay.pattern import matches, mismatches
 from c7n_secops_tools.testing.runs import Sessions as AwsSessions
 
@@ -38,15 +39,6 @@ class Replay:
     """Those that a dry run left out."""
     plans: list[Data] = field(default_factory=list)
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the policy runs, and the values of its variables."""
-
-    account: str
-    region: str
-    variables: Data
 
 
 class HeldBackError(Exception):
@@ -122,7 +114,7 @@ def aws_replay(policy: Data, event: Data, place: Place, live: bool) -> Replay:
 def _replay(
     policy: Data, event: Data, place: Place, factory: Any, replay: Replay, *, act: bool
 ) -> None:
-    loaded = running.provisioned(policy, place.variables, place.account, place.region, factory)
+    loaded = running.provisioned(policy, place, factory)
     patterns = running.rule_patterns(loaded)
     replay.delivered = not patterns or any(matches(pattern, event) for pattern in patterns)
     if not replay.delivered:
@@ -135,7 +127,7 @@ def _replay(
     with tempfile.TemporaryDirectory(prefix="c7n-replay-") as output, running.logs() as records:
         reset_session_cache()
         with _failure(replay):
-            running.invoke(loaded, event, place.account, Path(output))
+            running.invoke(loaded, event, place, Path(output))
         replay.matched = running.written(loaded.resource_manager, Path(output))
         replay.not_evaluated = running.not_evaluated(records)
         if not act and replay.matched and not replay.error:

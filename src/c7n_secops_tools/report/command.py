@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from c7n_secops_tools import sarif
 from c7n_secops_tools.exit_codes import BAD_INPUT, FAIL_ON, FAILED
-from c7n_secops_tools.options import fail_on, format_of, html_file, output_dirs
-from c7n_secops_tools.report import page, terminal
+from c7n_secops_tools.options import fail_on, format_of, html_file, output_dirs, sarif_file
+from c7n_secops_tools.report import page, scanning, terminal
 from c7n_secops_tools.report.text import clean
 from c7n_secops_tools.report.totals import Report
 
@@ -17,6 +18,14 @@ from c7n_secops_tools.report.totals import Report
 @click.command()
 @output_dirs
 @html_file("Also write the report as one HTML file that needs nothing else.")
+@sarif_file("Also write what matched and what was not evaluated as SARIF, for code scanning.")
+@click.option(
+    "--policies",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Where the policies are: --sarif puts each result at its policy's line. Code scanning "
+    "needs it; a file or folder, may be given several times.",
+)
 @fail_on(
     "not-evaluated",
     "matched",
@@ -29,6 +38,8 @@ def report(
     context: click.Context,
     output_dirs: tuple[Path, ...],
     html: Path | None,
+    sarif_to: Path | None,
+    policies: tuple[Path, ...],
     fail_on: tuple[str, ...],
     form: str,
 ) -> None:
@@ -54,6 +65,8 @@ def report(
             page.write(found, html)
         except OSError as error:
             raise click.ClickException(f"cannot write {html}: {error}") from error
+    if sarif_to is not None:
+        sarif.write(sarif_to, scanning.as_sarif(found, scanning.written_in(policies)))
     for problem in found.problems:
         click.echo(f"unreadable: {clean(str(problem))}", err=True)
     counts = {name: found.total(name.replace("-", "_")) for name in fail_on}

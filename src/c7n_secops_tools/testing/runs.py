@@ -61,8 +61,13 @@ class Run:
 
 
 def find_policy(folder: Path, name: str) -> dict[str, Any]:
-    """The policy of this name in the ``.yml`` files under a folder; LookupError without one."""
+    """The policy of this name in the ``.yml`` files under a folder, but for its ``tests``.
+
+    LookupError without one.
+    """
     for file in sorted(folder.rglob("*.yml")):
+        if "tests" in file.relative_to(folder).parts:
+            continue
         for policy in (load_file(str(file)) or {}).get("policies", ()):
             if policy["name"] == name:
                 found: dict[str, Any] = policy

@@ -75,6 +75,16 @@ def check_answer(service: str, operation: str, answer: dict[str, Any]) -> list[P
     return best
 
 
+def check_answer_of(service: str, operation: str, answer: dict[str, Any]) -> list[Problem]:
+    """The problems of an answer of the service that boto3 calls so; no other is tried."""
+    if service not in _session().get_available_services():
+        return [Problem("service", "", f"there is no service {service}")]
+    found = _best([service], operation, answer)
+    if found is None:
+        return [Problem("operation", "", f"{service} has no operation {operation}")]
+    return found
+
+
 def _best(services: list[str], operation: str, body: dict[str, Any]) -> list[Problem] | None:
     """The fewest problems that the answer has with one of these services' operation."""
     answers = [
