@@ -2,9 +2,8 @@
 
 State of an account and region: ``analyzers`` of service ``ec2`` (a list of analyzer summaries).
 
-ValidatePolicy knows twelve of AWS's more than a hundred checks, those of ``CHECKS``, by their
-documented codes and types. A finding's ``path`` is that of the element; its ``span`` is always the
-whole document.
+ValidatePolicy knows fourteen of AWS's more than a hundred checks, by their documented codes and
+types. A finding's ``path`` is that of the element; its ``span`` is always the whole document.
 """
 
 from __future__ import annotations
