@@ -9,7 +9,7 @@ from c7n.filters import Filter
 from c7n.utils import type_schema
 
 from c7n_secops.element import SecOpsElement
-from c7n_secops_edge import flood_schema
+from c7n_secops_edge import flood_schema, permissions
 from c7n_secops_edge.flow_inquiry import Inquiry
 
 RESOURCES = ("aws.ec2",)
@@ -111,6 +111,9 @@ class FlowLogDeny(SecOpsElement, Filter):
         annotation_key: "what was denied of each interface that matched, and by whom",
         logs_key: "how much was read, and what of it was bad, truncated or unreadable",
     }
+
+    def get_permissions(self) -> tuple[str, ...]:
+        return permissions.of_flow_logs(self)
 
     def validate(self) -> Any:
         super().validate()
