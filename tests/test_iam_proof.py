@@ -7,16 +7,19 @@ run can show is in ``EXCEPTIONS``, with the reason.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import socket
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
 from c7n_secops_edge import protected
 from tests import edge_logs, guardduty_fleet, inspector_data, ssm_fleet, test_cis, waf_scene
@@ -540,3 +543,50 @@ def test_the_policies_on_incidents_run_under_exactly_their_roles(prove: Prover) 
     for name in ("ec2-release-agreed", "ec2-release", "ec2-containment-unfinished"):
         prove(name, account=WORKLOAD)
     check(prove, "incident-response")
+
+
+# --- deployment ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["guardduty-member-left", "guardduty-members-watch"])
+def test_functions_are_deployed_and_updated_under_exactly_the_deploying_role(
+    prove: Prover, name: str
+) -> None:
+    emulator = prove.emulator
+    guardduty_fleet.accounts_file()
+    emulator.client("events").create_event_bus(Name="security")
+    create_role(emulator, ACCOUNT, "c7n-secops-lambda", trust(Service="lambda.amazonaws.com"))
+    (policy,) = (each for each in shipped("guardduty", "watch") if each["name"] == name)
+    before, after = copy.deepcopy(policy), copy.deepcopy(policy)
+    before["mode"] |= {"tags": {"team": "a", "old": "b"}, "concurrency": 1}
+    after["mode"] |= {"tags": {"team": "b"}, "timeout": 120}
+    for version in (before, after):
+        prove(version, deploy=True)
+    proof = prove.proofs[name]
+    assert proof.refused == set()
+    assert proof.granted - proof.needed == set()
+
+
+# --- and not without any of it ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["cis-key-no-rotation", "ec2-ssm-agent-absent", "inspector-enable"]
+)
+def test_without_any_action_of_its_role_a_call_of_the_policy_is_refused(
+    prove: Prover, name: str
+) -> None:
+    inspector_data.launch(prove.emulator)
+    prove.emulator.client("kms", ACCOUNT, REGION).create_key()
+
+    def refused(without: str = "") -> set[str]:
+        off = dict.fromkeys(("ec2", "ecr", "lambda_"), "DISABLED")
+        prove.emulator.set_inspector_status(ACCOUNT, REGION, **off)
+        with suppress(ClientError):
+            prove(name, without=without)
+        return prove.last.refused
+
+    assert refused() == set()
+    granted = prove.last.granted - {"iam:CreateServiceLinkedRole"}
+    assert len(granted) > 1
+    assert [action for action in sorted(granted) if not refused(action)] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from c7n.utils import dumps
 
@@ -21,6 +22,9 @@ from c7n_secops_edge.logs.objects import delivered_files
 from c7n_secops_edge.logs.places import NoLogsError, Place
 
 TRAFFIC = "traffic.json"
+
+_traffic: WeakKeyDictionary[Any, dict[str | None, list[dict[str, Any]]]] = WeakKeyDictionary()
+"""What filters before wrote in a policy's run, by its execution id."""
 
 
 class Inquiry:
@@ -124,10 +128,15 @@ class Inquiry:
         return found.get("ARN")
 
     def write_traffic(self) -> None:
-        """Write ``traffic.json``: what :meth:`Analysis.traffic` has of each resource."""
-        output = self.element.manager.ctx.output
-        if output is not None:
-            output.write_file(TRAFFIC, dumps(self.traffic, indent=2))
+        """Write ``traffic.json``: what :meth:`Analysis.traffic` has of each resource.
+
+        Of a policy with several such filters, the file has what each of them looked at.
+        """
+        ctx = self.element.manager.ctx
+        run = [*_traffic.get(ctx, {}).get(ctx.execution_id, ()), *self.traffic]
+        _traffic[ctx] = {ctx.execution_id: run}
+        if ctx.output is not None:
+            ctx.output.write_file(TRAFFIC, dumps(run, indent=2))
 
 
 def has_parquet(files: list[LogFile]) -> bool:

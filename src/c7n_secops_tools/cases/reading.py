@@ -17,7 +17,7 @@ from c7n_secops_tools.report.text import clean
 from c7n_secops_tools.testing.shapes import check_answer_of
 
 Data = dict[str, Any]
-Path_ = tuple[str | int, ...]
+Keys = tuple[str | int, ...]
 
 FOLDER = "tests"
 DEFAULTS: Data = {
@@ -70,7 +70,7 @@ class Document(NamedTuple):
 
     path: Path
     data: Any
-    lines: Mapping[Path_, int]
+    lines: Mapping[Keys, int]
 
     def line(self, path: Sequence[str | int]) -> int:
         """The line of this part, or of the nearest part around it."""
@@ -167,12 +167,12 @@ def _schema_mistakes(document: Document) -> Iterator[str]:
 def _answer_mistakes(document: Document) -> Iterator[str]:
     """What no answer of AWS can be, and calls that AWS does not have."""
     data = document.data
-    places: list[Path_] = [
+    places: list[Keys] = [
         ("defaults", "answers", number)
         for number, _ in enumerate(data.get("defaults", {}).get("answers", ()))
     ]
     for number, case in enumerate(data["cases"]):
-        here: Path_ = ("cases", number)
+        here: Keys = ("cases", number)
         places += [(*here, "answers", each) for each, _ in enumerate(case.get("answers", ()))]
         calls = case["expect"].get("calls", ())
         places += [(*here, "expect", "calls", each) for each, _ in enumerate(calls)]
@@ -234,7 +234,7 @@ def _twice(node: Any) -> Iterator[tuple[str, int]]:
             yield from _twice(item)
 
 
-def _lines(node: Any, path: Path_) -> Iterator[tuple[Path_, int]]:
+def _lines(node: Any, path: Keys) -> Iterator[tuple[Keys, int]]:
     yield path, node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
