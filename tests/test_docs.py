@@ -136,6 +136,7 @@ def test_every_option_of_the_command_line_is_documented():
     from c7n_secops_tools.cases.command import test
     from c7n_secops_tools.coverage.command import coverage
     from c7n_secops_tools.fleet.command import org
+    from c7n_secops_tools.fleet.functions.command import functions
     from c7n_secops_tools.ingest import build_ingest
     from c7n_secops_tools.membership.command import membership
     from c7n_secops_tools.opensearch.dashboards import dashboards
@@ -156,6 +157,7 @@ def test_every_option_of_the_command_line_is_documented():
         validate_command,
         *new.commands.values(),
         *org.commands.values(),
+        *functions.commands.values(),
     )
     help_text = "".join(CliRunner().invoke(each, ["--help"]).output for each in commands)
     documented = "".join(page.read_text() for page in PAGES)
