@@ -14,8 +14,17 @@ from cfnlint import api as cfnlint
 from cfnlint.decode import decode
 from policy_sentry.querying.actions import get_actions_for_service
 
-from tests.edge_scene import CACHING_DISABLED
+from tests.edge_scene import (
+    ALLOWED,
+    CACHING_DISABLED,
+    behavior,
+    distribution,
+    endpoint,
+    origin,
+    rest_api,
+)
 from tests.emulator import Emulator, running
+from tests.fleet_accounts import write
 from tests.harness import ACCOUNT, POLICIES, REGION, ROOT, environ, run_cli
 from tests.inspector_data import finding, launch, sample_event
 from tests.waf_scene import BUCKET, Scene, shipped
@@ -250,7 +259,7 @@ def scene(account: Emulator) -> Scene:
     return made
 
 
-def write(folder: Path, data: dict[str, Any]) -> Path:
+def write_policy(folder: Path, data: dict[str, Any]) -> Path:
     file = folder / f"{data['name']}.yml"
     file.write_text(yaml.safe_dump({"policies": [data]}))
     return file
@@ -261,7 +270,7 @@ def test_the_roles_are_enough_to_block_an_address_and_to_unblock_it(
 ) -> None:
     kept = ["private", "own-eips", "route53-healthchecks", "cloudfront"]
     name = "account-block-guardduty-address"
-    done = run(account, tmp_path, write(tmp_path, shipped(name, protect=kept)))
+    done = run(account, tmp_path, write_policy(tmp_path, shipped(name, protect=kept)))
     assert done.returncode == 0, done.stderr
     sample = Path(__file__).parent / "events" / "guardduty-ec2-network-connection.json"
     event = json.loads(sample.read_text())
@@ -297,11 +306,78 @@ def test_the_roles_are_enough_for_rate_rules_and_subnets(
     data = shipped("ec2-subnet-block-guardduty-address")
     data["actions"][0] |= {"from": {"addresses": ["9.9.9.9"]}, "protect": ["private", "own-eips"]}
     del data["actions"][0]["direction"], data["mode"], data["filters"]
-    done = run(account, tmp_path, write(tmp_path, data))
+    done = run(account, tmp_path, write_policy(tmp_path, data))
     assert done.returncode == 0, done.stderr
     (file,) = tmp_path.glob("output/*/action-network-acl-block")
     assert json.loads(file.read_text())["counts"] == {"blocked": 1}, instance
     assert {call.status for call in account.calls("ec2", "CreateTags")} == {200}
+
+
+def test_the_role_is_enough_to_close_what_is_open_at_the_edge(
+    account: Emulator, scene: Scene, tmp_path: Path
+) -> None:
+    (acl,) = scene.waf.list_web_acls(Scope="CLOUDFRONT")["WebACLs"]
+    logs = "arn:aws:s3:::aws-waf-logs-acme"
+    open_one = distribution(
+        account,
+        origin("a.example.com", tls=["TLSv1"]),
+        tags=ALLOWED,
+        default=behavior(viewers="allow-all"),
+        ViewerCertificate={
+            "CloudFrontDefaultCertificate": False,
+            "ACMCertificateArn": f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/1",
+            "MinimumProtocolVersion": "TLSv1_2016",
+        },
+    )
+    api = rest_api(account, tags=ALLOWED)
+    distribution(account, endpoint(api), WebACLId=acl["ARN"])
+    policies = (POLICIES / "edge" / "enforce.yml").read_text()
+    for name, value in {"edge_web_acl": acl["Name"], "waf_log_destination": logs}.items():
+        policies = policies.replace(f"{{{name}}}", value)
+    (tmp_path / "enforce.yml").write_text(policies)
+    done = run(account, tmp_path, tmp_path / "enforce.yml")
+    assert done.returncode == 0, done.stderr
+    refused = [call for call in account.calls() if call.status == 403]
+    assert refused == []
+
+    cloudfront = account.client("cloudfront")
+    found = cloudfront.get_distribution_config(Id=open_one["Id"])["DistributionConfig"]
+    assert found["WebACLId"] == acl["ARN"]
+    assert found["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
+    assert found["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+    (source,) = found["Origins"]["Items"]
+    assert source["CustomOriginConfig"]["OriginSslProtocols"]["Items"] == ["TLSv1.2"]
+    protections = account.client("shield").list_protections()["Protections"]
+    assert open_one["ARN"] in {each["ResourceArn"] for each in protections}
+    logging = scene.waf.get_logging_configuration(ResourceArn=acl["ARN"])["LoggingConfiguration"]
+    assert logging["LogDestinationConfigs"] == [logs]
+    (regional,) = account.client("apigateway").get_rest_apis()["items"]
+    assert regional["endpointConfiguration"]["types"] == ["REGIONAL"]
+
+
+def test_the_roles_are_enough_to_deploy_compare_and_clean_up_functions(
+    account: Emulator, tmp_path: Path
+) -> None:
+    def org(command: str, role: str, *options: str) -> Any:
+        row = {"account_id": ACCOUNT, "name": "a", "role": role, "regions": [REGION]}
+        write(tmp_path, accounts={"accounts": [row]})
+        words = ("c7n-secops", "org", "functions", command, "-c", "accounts.yml", "-s", "output")
+        env = {**environ(account), "HOME": str(tmp_path)}
+        done = run_cli(*words, *options, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    shipped_policy = ("-u", str(POLICIES / "inspector" / "patch-critical-event.yml"))
+    org("deploy", ROLE, *shipped_policy)
+    assert ": 1 same." in org("drift", f"{ROLE}Read", *shipped_policy)
+    other: dict[str, Any] = {"name": "other", "resource": "aws.ec2"}
+    other["mode"] = {"type": "periodic", "schedule": "rate(1 day)", "role": ROLE}
+    write(tmp_path, policies={"policies": [other]})
+    assert ": 1 stale." in org("clean", f"{ROLE}Read", "-u", "policies.yml")
+    assert ": 1 removed." in org("clean", ROLE, "-u", "policies.yml", "--remove")
+    assert not [call for call in account.calls() if call.status == 403]
+    assert account.client("lambda", ACCOUNT, REGION).list_functions()["Functions"] == []
+    assert account.client("events", ACCOUNT, REGION).list_rules()["Rules"] == []
 
 
 def outcomes(folder: Path) -> list[str]:

@@ -133,11 +133,14 @@ def test_every_option_of_the_command_line_is_documented():
     from c7n_secops_tools.authoring.new import new
     from c7n_secops_tools.authoring.schema import schema
     from c7n_secops_tools.authoring.validate import validate as validate_command
+    from c7n_secops_tools.cases.command import test
     from c7n_secops_tools.coverage.command import coverage
     from c7n_secops_tools.fleet.command import org
+    from c7n_secops_tools.fleet.functions.command import functions
     from c7n_secops_tools.ingest import build_ingest
     from c7n_secops_tools.membership.command import membership
     from c7n_secops_tools.opensearch.dashboards import dashboards
+    from c7n_secops_tools.replay.command import replay
     from c7n_secops_tools.replay_logs.command import replay_logs
     from c7n_secops_tools.report.command import report
 
@@ -146,12 +149,15 @@ def test_every_option_of_the_command_line_is_documented():
         coverage,
         dashboards,
         membership,
+        replay,
         replay_logs,
         report,
+        test,
         schema,
         validate_command,
         *new.commands.values(),
         *org.commands.values(),
+        *functions.commands.values(),
     )
     help_text = "".join(CliRunner().invoke(each, ["--help"]).output for each in commands)
     documented = "".join(page.read_text() for page in PAGES)

@@ -104,7 +104,8 @@ class Machine:
         )
         machine = definition()
         every = machine["States"]["EveryUnit"]
-        every["ToleratedFailurePercentage"] = 100.0  # moto's grammar takes no integer there
+        # moto's grammar takes no integer there
+        every["ToleratedFailurePercentage"] = float(every["ToleratedFailurePercentage"])
         for state in (every["ItemProcessor"]["States"]["RunUnit"], machine["States"]["Gather"]):
             state["Resource"] = "arn:aws:states:::lambda:invoke"
             state["Parameters"] = {"FunctionName": "task", "Payload": state["Parameters"]}
