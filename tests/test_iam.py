@@ -28,9 +28,9 @@ INCIDENTS = POLICIES / "incident-response"
 CUSTODIAN_POLICIES = (
     *("ReadPolicy", "ChangePolicy", "EdgeReadPolicy", "EdgeLogsPolicy", "EdgeBlockPolicy"),
     *("EdgeEnforcePolicy", "MembershipPolicy", "FunctionsReadPolicy", "CompliancePolicy"),
-    "FindingsPolicy",
+    *("FindingsPolicy", "FindingsBucketPolicy"),
 )
-"""The managed policies of the role CloudCustodian."""
+"""The policies of the role CloudCustodian."""
 FILES = sorted(file for file in POLICIES.glob("*/*.yml") if file.stem != "controls")
 
 
@@ -366,6 +366,12 @@ def test_terraform_gets_its_own_expressions_and_every_policy_attached(
     place = "arn:${data.aws_partition.current.partition}:logs:*:"
     assert place + "${data.aws_caller_identity.current.account_id}" in text
     assert set(re.findall(r"(?<!\$)\$\{([a-z_]+)", text)) == {"data"}
+
+
+def test_what_only_looks_like_an_expression_of_terraform_is_left_as_it_is() -> None:
+    made = formats.interpolated({"a": "${aws:username} %{if} ${Account}"})
+    account = "${data.aws_caller_identity.current.account_id}"
+    assert json.loads(made) == {"a": "$${aws:username} %%{if} " + account}
 
 
 def test_the_pages_name_every_exception_and_correction() -> None:

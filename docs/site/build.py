@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 LINK = re.compile(r"\]\(([^)\s#]+)")
 FOREIGN = re.compile(r"(?:\w+:)?//")
 STYLE_LOADS = re.compile(r"""(?:url\(|@import)\s*["']?([^"')\s]+)""")
-GUIDES = ("quick-start", "concepts", "adopting", "authoring", "replay-logs", "faq")
+GUIDES = ("quick-start", "concepts", "adopting", "authoring", "iam", "replay-logs", "faq")
 """The guides that have a place in the order; those that have none come after them."""
 PROJECT = ("architecture", "threat-model", "limits", "emulator", "dependencies")
 TOP = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
