@@ -16,7 +16,7 @@ from tests.finding_fleet import findings
 FINDINGS, FEW = 10_000, 100
 RUNS = 5
 GOAL = 2.0
-"""Seconds to the load event."""
+"""Seconds until tables and charts are drawn."""
 
 
 def made(folder: Path, number: int) -> Path:
@@ -42,7 +42,7 @@ def main() -> Result:
                         )
                     )
         sizes = {number: path.stat().st_size for number, path in pages.items()}
-    (load, *_), (few, *_) = found_medians = [
+    (*_, whole), (*_, few) = found_medians = [
         [median(column) for column in zip(*times[number], strict=True)] for number in pages
     ]
     rows = [
@@ -50,8 +50,8 @@ def main() -> Result:
         for number, medians in zip(pages, found_medians, strict=True)
     ]
     return report(
-        Result("report-load", round(load, 3), round(few, 3), None, round(load / GOAL, 3), 1.0),
-        f"seconds from opening the page, medians of {RUNS}; the goal is {GOAL:.0f} s to its load",
+        Result("report-load", round(whole, 3), round(few, 3), None, round(whole / GOAL, 3), 1.0),
+        f"seconds from opening the page, medians of {RUNS}; goal: {GOAL:.0f} s until all is drawn",
         ("", "MB", "load event", "tables", "tables and charts"),
         rows,
     )

@@ -60,6 +60,7 @@ class Prover:
         self.keys: dict[str, dict[str, str]] = {}
         self.sizes: dict[str, int] = {}
         self.proofs: dict[str, Proof] = {}
+        self.last = Proof()
 
     def __call__(
         self,
@@ -67,18 +68,23 @@ class Prover:
         *,
         account: str = ACCOUNT,
         event: Mapping[str, Any] | None = None,
+        deploy: bool = False,
         without: str = "",
         **more: Any,
     ) -> Proof:
-        """Run a policy as its role; ``without`` is an action to take away, ``more`` variables."""
+        """Run a policy as its role, or deploy it as the deploying one.
+
+        ``without`` is an action to take away from the role, ``more`` are more variables.
+        """
         data = copy.deepcopy(find_policy(POLICIES, policy) if isinstance(policy, str) else policy)
         variables = {**self.variables, **more}
         (loaded,) = roles.loaded([data], variables)
-        granted = [grants.grant(need) for need in needs.runtime(loaded)]
+        wanted = needs.deployment(loaded) if deploy else needs.runtime(loaded)
+        granted = [grants.grant(need) for need in wanted]
         self.become(account, [each for each in granted if each.action != without])
         self.emulator.clear_calls()
         self.count += 1
-        proof = Proof({each.action for each in granted})
+        self.last = proof = Proof({each.action for each in granted})
         try:
             proof.run = run_policy(
                 data,
@@ -87,6 +93,7 @@ class Prover:
                 region=REGION,
                 variables=variables,
                 event=event,
+                deploy=deploy,
                 on_session=[share_models, partial(self.share_clients, account)],
             )
         finally:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from functools import cache
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,36 @@ import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from c7n_secops_tools.authoring.checks import RULES
+from c7n_secops_tools.authoring.checks import RULES, check
 from c7n_secops_tools.authoring.schema import schema
 from c7n_secops_tools.authoring.validate import validate
 from tests.harness import POLICIES, ROOT, Cli
 
 SARIF = json.loads((ROOT / "tests" / "schemas" / "sarif-2.1.0.json").read_text())
 FILES = sorted(file for file in POLICIES.rglob("*.yml") if "tests" not in file.parts)
+
+
+def packages(of: str, optional: bool) -> set[str]:
+    """The packages that this one requires, always or with an extra."""
+    return {
+        re.split(r"[^\w.-]", each)[0]
+        for each in requires(of) or ()
+        if ("extra ==" in each) is optional
+    }
+
+
+OPTIONAL = packages("c7n-secops", optional=True) - packages("c7n", optional=False)
+"""The packages that only an extra brings."""
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys({lacks}))
+sys.argv = {words}
+from c7n_secops_tools.cli import main
+main()
+"""
 GOOD = """\
 policies:
   - name: ec2-running
@@ -114,6 +138,8 @@ def test_a_problem_says_where_it_stands(
         ("policies: [1, 2]", ":1:12: policy must be a dictionary/mapping found:int [structure]"),
         ("policies: [{name: x}]", "policy missing required keys (name, resource) [structure]"),
         ("policies: [{name: x-y, resource: aws.nosuch}]", "no resource aws.nosuch"),
+        ("policies: [{name: x-y, resource: 3}]", "resource must be the name of a kind"),
+        ("policies: [{name: [x], resource: ec2}]", "name must be text, found: list [structure]"),
         ("\x00", "unacceptable character"),
     ],
 )
@@ -124,6 +150,45 @@ def test_a_file_of_another_form_is_a_problem_not_a_crash(
     done = checked(tmp_path)
     assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
     assert words in done.stderr
+
+
+LEAF = st.none() | st.booleans() | st.integers(0, 3)
+LEAF |= st.sampled_from(["aws.ec2", "ec2-x", "", "inspector-finding", "{x}", "value", "periodic"])
+KEYS = st.sampled_from(["type", "key", "value", "severity", "not", "tag:x", "count"])
+ANY = st.recursive(
+    LEAF, lambda part: st.lists(part, max_size=3) | st.dictionaries(KEYS, part), max_leaves=6
+)
+POLICY = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("ec2-x") | ANY,
+        "resource": st.just("aws.ec2") | ANY,
+        **dict.fromkeys(("filters", "actions", "mode", "query"), ANY | st.lists(ANY, max_size=2)),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.fixed_dictionaries({"policies": st.lists(POLICY | ANY, max_size=2) | ANY}))
+def test_whatever_a_file_holds_ends_in_problems_or_none(
+    tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.yml"
+    file.write_text(yaml.safe_dump(data))
+    for problem in check([file]).problems:
+        assert problem.rule in RULES
+        assert problem.place.line >= 1
+
+
+def test_a_value_that_is_filled_in_later_is_no_problem(tmp_path: Path, offline_cli: Cli) -> None:
+    update = {"type": "ssm-update-agent", "timeout": "{seconds}"}
+    policy = {"name": "ec2-x", "resource": "aws.ec2", "actions": [update]}
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"policies": [policy]}))
+    assert checked(tmp_path).exit_code == 0
+    assert offline_cli("custodian", "validate", tmp_path / "x.yml").returncode == 0
+    update["timeout"] = "seconds"
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"policies": [policy]}))
+    assert checked(tmp_path).exit_code == 1
 
 
 def test_a_name_is_one_policy_s_in_all_files_and_cases_are_left_out(tmp_path: Path) -> None:
@@ -174,8 +239,12 @@ def test_the_hook_of_pre_commit_is_one_that_it_takes_and_that_runs(offline_cli: 
     done = offline_cli("pre-commit", "validate-manifest", file)
     assert done.returncode == 0, done.stdout + done.stderr
     (hook,) = yaml.safe_load(file.read_text())
-    entry = hook["entry"].split()
-    assert offline_cli(*entry, *FILES[:2]).returncode == 0
+    has = {name.partition(">")[0] for name in hook["additional_dependencies"]}
+    lacks = sorted(OPTIONAL - has)
+    words = [*hook["entry"].split(), *map(str, FILES[:2])]
+    done = offline_cli(sys.executable, "-c", WITHOUT.format(lacks=lacks, words=words))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "in 2 files are valid" in done.stdout
     chosen = [
         path
         for path in ("policies/a/b.yml", "policies/a.yaml", "policies/a/tests/b.yml", "x.yml")

@@ -13,103 +13,22 @@ from xml.etree import ElementTree
 
 import botocore.session
 import pytest
-import yaml
 from c7n.provider import clouds
 from c7n.resources.aws import AWS
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c7n_secops_tools.cases.answers import Answers, Call, as_parsed, paired, part_of
+from c7n_secops_tools.cases.answers import READS, Answers, Call, as_parsed, paired, part_of
 from c7n_secops_tools.cases.command import test as command
 from c7n_secops_tools.cases.offline import OfflineError, Sessions, offline
-
-POLICY = """
-policies:
-  - name: unowned
-    resource: aws.ec2
-    filters:
-      - "State.Name": running
-      - "tag:owner": absent
-    actions:
-      - type: tag
-        tags: {owner: "{owner}"}
-"""
-INSTANCES = """
-  resources:
-  - {InstanceId: i-1, State: {Name: running}}
-  - {InstanceId: i-2, State: {Name: stopped}}
-  - {InstanceId: i-3, State: {Name: running}, Tags: [{Key: owner, Value: ana}]}
-"""
-CASE = f"""
-- name: a running instance without an owner is tagged
-  policy: unowned
-  vars: {{owner: nobody}}{INSTANCES}  expect:
-    matched: [i-1]
-    calls:
-    - call: ec2:CreateTags
-      params: {{Resources: [i-1], Tags: [{{Key: owner, Value: nobody}}]}}
-"""
-EVENT = {
-    "source": "acme",
-    "detail-type": "Launched",
-    "account": "111122223333",
-    "region": "us-east-1",
-    "detail": {"instance": "i-11111111"},
-}
-EVENT_POLICY = """
-policies:
-  - name: launched
-    resource: aws.ec2
-    mode:
-      type: eventbridge
-      pattern: {source: [acme], detail-type: [Launched]}
-      ids: detail.instance
-      role: arn:aws:iam::{account_id}:role/lambda
-    filters:
-      - "tag:owner": absent
-    actions:
-      - type: tag
-        tags: {launched: "{account_id}"}
-"""
-
-
-class Pack:
-    """A pack of one policy file and its cases, and the command on it."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder / "pack"
-        (self.folder / "tests").mkdir(parents=True)
-        self.policies = self.folder / "file.yml"
-        self.cases = self.folder / "tests" / "file.yml"
-        self.policies.write_text(POLICY)
-
-    def __call__(self, cases: str, *options: str, policies: str = POLICY) -> tuple[int, str]:
-        """Run the cases, the items of the list; give the exit code and what was printed."""
-        return self.whole(f"cases:\n{cases}", *options, policies=policies)
-
-    def whole(self, text: str, *options: str, policies: str = POLICY) -> tuple[int, str]:
-        self.policies.write_text(policies)
-        self.cases.write_text(text)
-        return self.command(str(self.folder), *options)
-
-    def command(self, *arguments: str) -> tuple[int, str]:
-        done = CliRunner().invoke(command, arguments)
-        return done.exit_code, done.output
+from tests.case_packs import CASE, EVENT, EVENT_POLICY, INSTANCES, POLICY, TAGS, Pack, case, pull
+from tests.harness import POLICIES, ROOT
 
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Pack:
     return Pack(tmp_path)
-
-
-def case(**parts: Any) -> str:
-    """One case, as the item of the list."""
-    return yaml.safe_dump([{"name": "a case", "policy": "unowned", **parts}], sort_keys=False)
-
-
-def pull(policy: dict[str, Any]) -> str:
-    return yaml.safe_dump({"policies": [{"name": "unowned", "resource": "aws.ec2", **policy}]})
 
 
 def test_a_case_that_holds_passes(pack: Pack) -> None:
@@ -219,9 +138,6 @@ def test_without_resources_the_policys_own_question_is_answered(pack: Pack) -> N
     assert pack(made, policies=policy)[0] == 0
     made = made.replace("- running", "- stopped")
     assert "no answer (1 there are for other params" in pack(made, policies=policy)[1]
-
-
-TAGS = [{"Key": "Name", "Value": "web"}]
 
 
 def test_the_clock_stands_where_the_case_says(pack: Pack) -> None:
@@ -452,6 +368,23 @@ def test_the_policies_of_a_case_file_may_have_another_name(pack: Pack) -> None:
     pack.policies.unlink()
     pack.cases.write_text(f"policies: ../other.yml\ncases:\n{CASE}")
     assert pack.command(str(pack.folder))[0] == 0
+
+
+def test_the_case_in_the_documentation_passes_for_the_shipped_policy(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "policy-tests.md").read_text()
+    text = next(block for block in page.split("```yaml")[1:] if "cases:" in block)
+    file = tmp_path / "tests" / "agents.yml"
+    file.parent.mkdir()
+    shipped = POLICIES / "ssm" / "agents.yml"
+    file.write_text(f"policies: {shipped}\n{text.partition('```')[0]}")
+    done = CliRunner().invoke(command, [str(file)])
+    assert (done.exit_code, done.output) == (0, "1 cases of 1 policies, 1 passed, 0 failed\n")
+
+
+def test_the_documentation_says_which_operations_are_reads() -> None:
+    page = " ".join((ROOT / "docs" / "policy-tests.md").read_text().split())
+    named = page.partition("whose name begins with ")[2].partition(";")[0]
+    assert set(named.replace(" or ", ", ").replace(",", " ").split()) == set(READS)
 
 
 # --- results for machines

@@ -12,14 +12,17 @@ from click.testing import CliRunner
 
 from c7n_secops_tools.cases.command import test as command
 from c7n_secops_tools.cases.mutants import mutants
+from tests.case_packs import CASE, Pack, case, pull
 from tests.harness import POLICIES
-from tests.test_cases import CASE, Pack, case, pack, pull
 from tests.test_elements import SHIPPED
 
-__all__ = ["pack"]
-
-PACKS_WITH_CASES = ("incident-response", "inspector", "ssm")
+PACKS_WITH_CASES = ("cis-aws-foundations", "incident-response", "inspector", "ssm")
 """The packs of which every policy has cases that notice every mutant."""
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    return Pack(tmp_path)
 
 
 def of(*filters: Any, **more: Any) -> set[str]:

@@ -14,7 +14,15 @@ from cfnlint import api as cfnlint
 from cfnlint.decode import decode
 from policy_sentry.querying.actions import get_actions_for_service
 
-from tests.edge_scene import CACHING_DISABLED
+from tests.edge_scene import (
+    ALLOWED,
+    CACHING_DISABLED,
+    behavior,
+    distribution,
+    endpoint,
+    origin,
+    rest_api,
+)
 from tests.emulator import Emulator, running
 from tests.fleet_accounts import write
 from tests.harness import ACCOUNT, POLICIES, REGION, ROOT, environ, run_cli
@@ -303,6 +311,48 @@ def test_the_roles_are_enough_for_rate_rules_and_subnets(
     (file,) = tmp_path.glob("output/*/action-network-acl-block")
     assert json.loads(file.read_text())["counts"] == {"blocked": 1}, instance
     assert {call.status for call in account.calls("ec2", "CreateTags")} == {200}
+
+
+def test_the_role_is_enough_to_close_what_is_open_at_the_edge(
+    account: Emulator, scene: Scene, tmp_path: Path
+) -> None:
+    (acl,) = scene.waf.list_web_acls(Scope="CLOUDFRONT")["WebACLs"]
+    logs = "arn:aws:s3:::aws-waf-logs-acme"
+    open_one = distribution(
+        account,
+        origin("a.example.com", tls=["TLSv1"]),
+        tags=ALLOWED,
+        default=behavior(viewers="allow-all"),
+        ViewerCertificate={
+            "CloudFrontDefaultCertificate": False,
+            "ACMCertificateArn": f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/1",
+            "MinimumProtocolVersion": "TLSv1_2016",
+        },
+    )
+    api = rest_api(account, tags=ALLOWED)
+    distribution(account, endpoint(api), WebACLId=acl["ARN"])
+    policies = (POLICIES / "edge" / "enforce.yml").read_text()
+    for name, value in {"edge_web_acl": acl["Name"], "waf_log_destination": logs}.items():
+        policies = policies.replace(f"{{{name}}}", value)
+    (tmp_path / "enforce.yml").write_text(policies)
+    done = run(account, tmp_path, tmp_path / "enforce.yml")
+    assert done.returncode == 0, done.stderr
+    refused = [call for call in account.calls() if call.status == 403]
+    assert refused == []
+
+    cloudfront = account.client("cloudfront")
+    found = cloudfront.get_distribution_config(Id=open_one["Id"])["DistributionConfig"]
+    assert found["WebACLId"] == acl["ARN"]
+    assert found["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
+    assert found["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+    (source,) = found["Origins"]["Items"]
+    assert source["CustomOriginConfig"]["OriginSslProtocols"]["Items"] == ["TLSv1.2"]
+    protections = account.client("shield").list_protections()["Protections"]
+    assert open_one["ARN"] in {each["ResourceArn"] for each in protections}
+    logging = scene.waf.get_logging_configuration(ResourceArn=acl["ARN"])["LoggingConfiguration"]
+    assert logging["LogDestinationConfigs"] == [logs]
+    (regional,) = account.client("apigateway").get_rest_apis()["items"]
+    assert regional["endpointConfiguration"]["types"] == ["REGIONAL"]
 
 
 def test_the_roles_are_enough_to_deploy_compare_and_clean_up_functions(

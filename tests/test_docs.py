@@ -133,12 +133,14 @@ def test_every_option_of_the_command_line_is_documented():
     from c7n_secops_tools.authoring.new import new
     from c7n_secops_tools.authoring.schema import schema
     from c7n_secops_tools.authoring.validate import validate as validate_command
+    from c7n_secops_tools.cases.command import test
     from c7n_secops_tools.coverage.command import coverage
     from c7n_secops_tools.fleet.command import org
     from c7n_secops_tools.fleet.functions.command import functions
     from c7n_secops_tools.ingest import build_ingest
     from c7n_secops_tools.membership.command import membership
     from c7n_secops_tools.opensearch.dashboards import dashboards
+    from c7n_secops_tools.replay.command import replay
     from c7n_secops_tools.replay_logs.command import replay_logs
     from c7n_secops_tools.report.command import report
 
@@ -147,8 +149,10 @@ def test_every_option_of_the_command_line_is_documented():
         coverage,
         dashboards,
         membership,
+        replay,
         replay_logs,
         report,
+        test,
         schema,
         validate_command,
         *new.commands.values(),
@@ -160,3 +164,10 @@ def test_every_option_of_the_command_line_is_documented():
     options = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     assert options
     assert {option for option in options if option not in documented} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_stands_under_its_heading(page: Path) -> None:
+    lines = ["", *page.read_text().splitlines(), ""]
+    starts = [n for n, line in enumerate(lines) if line[:1] == "|" != lines[n - 1][:1]]
+    assert all(lines[n + 1].startswith("|--") for n in starts)

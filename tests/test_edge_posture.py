@@ -28,7 +28,7 @@ from tests.edge_scene import (
     web_acl,
     zone,
 )
-from tests.harness import ACCOUNT, REGION
+from tests.harness import ACCOUNT, REGION, ROOT
 from tests.inspector_data import policy, validate
 
 VARIABLES = {"edge_web_acl": "edge", "waf_log_destination": "arn:aws:s3:::aws-waf-logs-acme"}
@@ -677,6 +677,63 @@ def test_an_edge_api_becomes_regional_once_a_web_acl_stands_before_it_and_its_ow
     }
     assert kinds == {ready["id"]: ["REGIONAL"], bare["id"]: ["EDGE"], other["id"]: ["EDGE"]}
     assert custodian("rest-api-make-regional").resources == []
+
+
+# --- the stack that stands before an API ---------------------------------------------------------
+
+
+def test_the_stack_before_an_api_leaves_nothing_open(emulator, custodian):
+    gateway = emulator.client("apigateway")
+    api = rest_api(emulator, "REGIONAL")
+    method(emulator, api, "GET", key=True)
+    (root,) = gateway.get_resources(restApiId=api["id"])["items"]
+    gateway.put_integration(
+        restApiId=api["id"], resourceId=root["id"], httpMethod="GET", type="MOCK"
+    )
+    gateway.create_deployment(restApiId=api["id"], stageName="prod")
+    given = {
+        "ApiId": api["id"],
+        "ApiStage": "prod",
+        "ApiKey": "k" * 30,
+        "DomainName": "api.example.com",
+        "CertificateArn": f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/1",
+        "Countries": "DE,FR",
+        "RateAction": "Block",
+    }
+    stacks = emulator.client("cloudformation")
+    stacks.create_stack(
+        StackName="api-edge",
+        TemplateBody=(ROOT / "deploy" / "api-edge.yml").read_text(),
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
+    )
+    (stack,) = stacks.describe_stacks(StackName="api-edge")["Stacks"]
+    made = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+    (kept,) = emulator.client("wafv2").list_logging_configurations(Scope="CLOUDFRONT")[
+        "LoggingConfigurations"
+    ]
+    assert kept["ResourceArn"] == made["WebAclArn"]
+    assert kept["LogDestinationConfigs"] == [f"arn:aws:s3:::{made['LogBucket']}"]
+    (plan,) = gateway.get_usage_plans()["items"]
+    (key,) = gateway.get_usage_plan_keys(usagePlanId=plan["id"])["items"]
+    (sent,) = config(emulator, {"Id": made["DistributionId"]})["Origins"]["Items"][0][
+        "CustomHeaders"
+    ]["Items"]
+    assert (sent["HeaderName"], sent["HeaderValue"]) == ("x-api-key", key["value"])
+    for name in (
+        "distribution-without-web-acl",
+        "distribution-plain-http",
+        "distribution-old-viewer-tls",
+        "distribution-old-origin-tls",
+        "distribution-without-geo-restriction",
+        "distribution-without-logs",
+        "web-acl-without-logs",
+        "web-acl-without-rate-rule",
+        "rest-api-without-web-acl-in-front",
+        "rest-api-open-around-distribution",
+    ):
+        run = custodian(name)
+        assert (run.resources, run.not_evaluated) == ([], []), name
 
 
 # --- what an author may not write -----------------------------------------------------------------

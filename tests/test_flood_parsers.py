@@ -355,6 +355,17 @@ def test_an_unreadable_file_does_not_stop_the_others():
     assert offenders(answer) == [("198.18.7.7/32", "flood", 200)]
 
 
+def test_a_reader_that_fails_for_a_reason_of_its_own_ends_the_reading():
+    def broken():
+        raise ZeroDivisionError
+        yield b""
+
+    reading = log_files.read_ahead([LogFile("1", 0, broken)])
+    _, content = next(reading)
+    with pytest.raises(ZeroDivisionError):
+        list(content)
+
+
 def test_reading_can_end_early_without_leaving_readers_behind():
     import threading
 

@@ -205,6 +205,17 @@ def test_traffic_is_written_for_resources_that_match_and_those_that_do_not(emula
     assert found[calm]["offenders"] == []
 
 
+def test_two_filters_of_a_policy_both_write_their_traffic(emulator, custodian, s3):
+    flooded, _ = make_distribution(emulator)
+    put(s3, key_of(flooded), cloudfront([*ATTACK, *CALM]))
+    many = {**FLOOD, "rules": [{**FLOOD["rules"][0], "name": "any", "threshold": 10}]}
+    asked = policy(FLOOD, resource="aws.distribution")
+    asked["filters"].append({"type": "http-flood", **many})
+    run = custodian(asked)
+    rules = [{each["rule"] for each in entry["offenders"]} for entry in traffic(run)]
+    assert rules == [{"flood"}, {"any"}]
+
+
 def test_logging_that_is_off_is_reported_and_never_clean(emulator, custodian, s3):
     distribution, _ = make_distribution(emulator, bucket="")
     run = custodian("distribution-flood")

@@ -33,6 +33,7 @@ LINK = re.compile(r"\]\(([^)\s#]+)")
 FOREIGN = re.compile(r"(?:\w+:)?//")
 STYLE_LOADS = re.compile(r"""(?:url\(|@import)\s*["']?([^"')\s]+)""")
 GUIDES = ("quick-start", "concepts", "adopting", "authoring", "replay-logs", "faq")
+"""The guides that have a place in the order; those that have none come after them."""
 PROJECT = ("architecture", "threat-model", "limits", "emulator", "dependencies")
 TOP = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
 KINDS = {"filters": "Filter", "actions": "Action"}
@@ -54,7 +55,7 @@ class ReferencePage(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description="Builds the documentation site.")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "site")
     output = parser.parse_args().output
     source = output.parent / f"{output.name}-source"
@@ -147,11 +148,13 @@ def write_reference(source: Path) -> None:
         (name, f"{module}:{name.replace('-', '_')}") for name, (module, _) in COMMANDS.items()
     ]
     write("reference/commands.rst", "commands.rst.jinja", commands=targets)
+    names = sorted(page.stem for page in (ROOT / "docs").glob("*.md"))
+    runbooks = [name for name in names if name.startswith("runbook-")]
     write(
         "index.md",
         "index.md.jinja",
-        guides=GUIDES,
-        runbooks=[page.stem for page in sorted((ROOT / "docs").glob("runbook-*.md"))],
+        guides=[*GUIDES, *(name for name in names if name not in {*GUIDES, *runbooks, *PROJECT})],
+        runbooks=runbooks,
         project=PROJECT,
         policies=len(policies),
         **{kind: len(found) for kind, found in pages.items()},

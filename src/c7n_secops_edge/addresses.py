@@ -58,14 +58,18 @@ def cidr(network: bytes, bits: int) -> str:
 
 
 class Remembered(dict[Any, "bytes | None"]):
-    """Clients, by what a log writes of them; ``forgotten`` says that some were let go."""
+    """Clients, by what a log writes of them.
 
-    forgotten = False
+    ``forgotten`` says that some were let go, ``clientless`` that some are None.
+    """
+
+    forgotten = clientless = False
 
     def keep(self, written: Any, client: bytes | None) -> bytes | None:
         if len(self) >= REMEMBERED:
             self.clear()
             self.forgotten = True
+        self.clientless |= client is None
         self[written] = client
         return client
 

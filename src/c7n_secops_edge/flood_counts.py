@@ -105,7 +105,7 @@ class Counts:
             return set()
         clients = self.clients_of(values["address"], values.get("forwarded"))
         statuses, uris = values.get("status", ()), values.get("uri", ())
-        if clients.count(None):
+        if self.clients.clientless and None in clients:
             clients, statuses, uris = self.attributed(clients, statuses, uris)
         if self.options.ignore:
             wanted = [not self.options.ignore.match(uri) for uri in uris]

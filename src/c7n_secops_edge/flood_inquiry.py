@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from c7n.utils import dumps
 
 from c7n_secops.aws import calls
 from c7n_secops.aws.calls import RefusedError, read
+from c7n_secops_edge.duck import SUFFIX
 from c7n_secops_edge.flood import Analysis, analyse, log
 from c7n_secops_edge.flood_athena import analyse_with_athena
-from c7n_secops_edge.flood_duckdb import SUFFIX, analyse_with_duckdb
+from c7n_secops_edge.flood_duckdb import analyse_with_duckdb
 from c7n_secops_edge.flood_options import Options
 from c7n_secops_edge.flood_schema import size_of
 from c7n_secops_edge.logs import places
@@ -21,6 +23,9 @@ from c7n_secops_edge.logs.objects import delivered_files
 from c7n_secops_edge.logs.places import NoLogsError, Place
 
 TRAFFIC = "traffic.json"
+
+_traffic: WeakKeyDictionary[Any, dict[str | None, list[dict[str, Any]]]] = WeakKeyDictionary()
+"""What filters before wrote in a policy's run, by its execution id."""
 
 
 class Inquiry:
@@ -124,10 +129,15 @@ class Inquiry:
         return found.get("ARN")
 
     def write_traffic(self) -> None:
-        """Write ``traffic.json``: what :meth:`Analysis.traffic` has of each resource."""
-        output = self.element.manager.ctx.output
-        if output is not None:
-            output.write_file(TRAFFIC, dumps(self.traffic, indent=2))
+        """Write ``traffic.json``: what :meth:`Analysis.traffic` has of each resource.
+
+        Of a policy with several such filters, the file has what each of them looked at.
+        """
+        ctx = self.element.manager.ctx
+        run = [*_traffic.get(ctx, {}).get(ctx.execution_id, ()), *self.traffic]
+        _traffic[ctx] = {ctx.execution_id: run}
+        if ctx.output is not None:
+            ctx.output.write_file(TRAFFIC, dumps(run, indent=2))
 
 
 def has_parquet(files: list[LogFile]) -> bool:

@@ -274,7 +274,7 @@ def create_stage(account: str, region: str, given: dict[str, Any]) -> str:
 @resource("AWS::ApiGateway::UsagePlan")
 def create_usage_plan(account: str, region: str, given: dict[str, Any]) -> str:
     plan = {
-        "name": given["UsagePlanName"],
+        "name": given.get("UsagePlanName", "plan"),
         "apiStages": [lower(each) for each in given.get("ApiStages", ())],
         "quota": lower(given.get("Quota", {})),
         "throttle": lower(given.get("Throttle", {})),

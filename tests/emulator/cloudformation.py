@@ -8,29 +8,34 @@ from typing import Any
 from moto.core.common_models import CloudFormationModel
 from moto.sns.models import sns_backends
 
-Create = Callable[[str, str, dict[str, Any]], str]
+Create = Callable[[str, str, dict[str, Any]], Any]
 
 MODELS: list[type[CloudFormationModel]] = []
 
 
 class Made:
-    """A resource that was made; its id is what Ref gives."""
+    """A resource that was made; its id is what Ref gives, the attributes what GetAtt does."""
 
-    def __init__(self, physical_resource_id: str) -> None:
+    def __init__(self, physical_resource_id: str, attributes: dict[str, str]) -> None:
         self.physical_resource_id = physical_resource_id
+        self.get_cfn_attribute = attributes.__getitem__
 
     def is_created(self) -> bool:
         return True
 
 
 def resource(kind: str) -> Callable[[Create], Create]:
-    """Adds a resource type: the function gets account, region, properties, and returns the id."""
+    """Adds a resource type: the function gets account, region and properties.
+
+    It returns the id, or the id and the attributes.
+    """
 
     def decorate(create: Create) -> Create:
         def make(
             _class: Any, _name: str, document: Any, account_id: str, region_name: str, **_: Any
         ) -> Made:
-            return Made(create(account_id, region_name, document["Properties"]))
+            made = create(account_id, region_name, document["Properties"])
+            return Made(*made) if isinstance(made, tuple) else Made(made, {})
 
         members = {
             "cloudformation_type": staticmethod(lambda: kind),

@@ -1,4 +1,4 @@
-"""Amazon CloudFront: cache policies.
+"""Amazon CloudFront: cache policies, and distributions that CloudFormation makes.
 
 The managed policies that every account has are there from the start, those that distributions of
 the tests use; what an account creates is in the state ``cache_policies``.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from moto.cloudfront.models import cloudfront_backends
+
+from tests.emulator.cloudformation import resource
 from tests.emulator.kit import Context, fail, operation
 
 SERVICE = "cloudfront"
@@ -71,3 +74,36 @@ def get_cache_policy(context: Context, Id: str) -> dict[str, Any]:  # noqa: N803
     if config is None:
         fail("NoSuchCachePolicy", "The cache policy does not exist.")
     return answer(Id, config)
+
+
+SPELLED = {
+    "AcmCertificateArn": "ACMCertificateArn",
+    "IPV6Enabled": "IsIPV6Enabled",
+    "OriginCustomHeaders": "CustomHeaders",
+    "OriginSSLProtocols": "OriginSslProtocols",
+    "SslSupportMethod": "SSLSupportMethod",
+}
+"""Members that CloudFormation spells in another way than CloudFront."""
+
+
+def as_asked(given: Any) -> Any:
+    """A part of a distribution as CloudFront is asked for it, where lists are counted."""
+    if isinstance(given, list):
+        return {"Quantity": len(given), "Items": [as_asked(each) for each in given]}
+    if not isinstance(given, dict):
+        return given
+    return {SPELLED.get(name, name): as_asked(value) for name, value in given.items()}
+
+
+@resource("AWS::CloudFront::Distribution")
+def make_distribution(
+    account: str, _region: str, given: dict[str, Any]
+) -> tuple[str, dict[str, str]]:
+    config = as_asked(given["DistributionConfig"])
+    config |= {"CallerReference": uuid.uuid4().hex}
+    if "ACMCertificateArn" in config.get("ViewerCertificate", {}):
+        config["ViewerCertificate"]["CloudFrontDefaultCertificate"] = False
+    restriction = config["Restrictions"]["GeoRestriction"]
+    restriction |= restriction.pop("Locations", {"Quantity": 0})
+    made, _, _ = cloudfront_backends[account][EVERYWHERE].create_distribution(config, [])
+    return made.distribution_id, {"DomainName": made.domain_name, "Id": made.distribution_id}

@@ -58,7 +58,8 @@ PREFIXES = {
     "stepfunctions": "states",
 }
 # Services whose action names differ from their operation names.
-NAMED_BY_PATH = {"s3", "lambda", "apigateway"}
+NAMED_BY_PATH = {"s3", "apigateway"}
+OTHER_NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
 S3_CONTROL = "/v20180820/configuration/publicAccessBlock"
 Statements = list[Any]
 EVERYTHING = json.dumps(
@@ -264,7 +265,8 @@ def action_of(asked: Asked) -> str:
             query_of(asked),
         )
         return str(found or f"{asked.service}:{asked.operation}")
-    return f"{PREFIXES.get(asked.service, asked.service)}:{asked.operation}"
+    name = f"{PREFIXES.get(asked.service, asked.service)}:{asked.operation}"
+    return OTHER_NAMES.get(name, name)
 
 
 def resources_of(asked: Asked) -> list[str]:

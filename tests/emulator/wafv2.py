@@ -28,6 +28,7 @@ from typing import Any
 from moto.core.utils import camelcase_to_underscores
 from moto.wafv2.models import FakeIPSet, FakeRule, FakeWebACL, WAFV2Backend
 
+from tests.emulator.cloudformation import resource
 from tests.emulator.kit import Context, fail, operation, page, without_none
 
 MOST_ADDRESSES = 10_000
@@ -357,3 +358,21 @@ def list_logging_configurations(
     rows = [without_none(**each.to_dict()) for arn, each in known if mark in arn]
     shown, following = page(rows, NextMarker, Limit, Scope, "WAFInvalidParameterException")
     return without_none(LoggingConfigurations=shown, NextMarker=following)
+
+
+@resource("AWS::WAFv2::WebACL")
+def make_web_acl(account: str, region: str, given: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    for each in given["Rules"]:
+        rate = each["Statement"]["RateBasedStatement"]
+        rate |= {name: int(rate[name]) for name in ("Limit", "EvaluationWindowSec")}
+    made = create_web_acl(Context("wafv2", account, region), **given)["Summary"]
+    return f"{made['Name']}|{made['Id']}|{given['Scope']}", {"Arn": made["ARN"]}
+
+
+@resource("AWS::WAFv2::LoggingConfiguration")
+def make_logging(account: str, region: str, given: dict[str, Any]) -> str:
+    arn = given["ResourceArn"]
+    Context("wafv2", account, region).backend().put_logging_configuration(
+        arn, given["LogDestinationConfigs"], given.get("RedactedFields"), False, None
+    )
+    return str(arn)

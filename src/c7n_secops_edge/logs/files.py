@@ -114,13 +114,12 @@ def blocks(content: Iterable[bytes]) -> Iterator[bytes]:
     """
     rest = b"\n"
     for piece in content:
-        rest += piece
-        end = rest.rfind(b"\n")
-        if end > 0:
-            yield rest[:end]
-            rest = rest[end:]
-        elif len(rest) > LONGEST_LINE:
-            rest = rest[:LONGEST_LINE]
+        end = piece.rfind(b"\n")
+        if end >= 0:
+            yield b"".join((rest, memoryview(piece)[:end]))
+            rest = piece[end:]
+        elif len(rest) < LONGEST_LINE:
+            rest += piece
     if len(rest) > 1:
         yield rest
 
@@ -190,7 +189,7 @@ def read_into(file: LogFile, ready: queue.Queue[Any], stops: Sequence[threading.
                 if not put(batch):
                     return
                 batch = []
-    except (TruncatedError, *UNREADABLE) as error:
+    except Exception as error:  # noqa: BLE001  (raised by who waits for the blocks, else for ever)
         ended = Ended(error)
     else:
         ended = Ended(None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
@@ -108,6 +109,10 @@ W3C = {
 }
 
 
+POSSESSIVE = b"+" if sys.version_info >= (3, 11) else b""
+"""Never gives back what was matched: as there is nothing to give back here, only quicker."""
+
+
 class W3CParser(PatternParser):
     """CloudFront's standard logs, version 1 and 2: tab separated, named by their own ``#Fields``.
 
@@ -138,7 +143,7 @@ class W3CParser(PatternParser):
             end = b"\t"
             if number == len(self.fields) - 1:
                 end = rb"(?=\n|\Z)"
-            anything = rb"[^\t]*" if end == b"\t" else rb"[^\t\n]*"
+            anything = (rb"[^\t]*" if end == b"\t" else rb"[^\t\n]*") + POSSESSIVE
             if self.joined and name == "date":
                 parts.append(rb"(.{10}\t.{5})")
                 columns.append("minute")

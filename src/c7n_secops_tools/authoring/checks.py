@@ -111,7 +111,7 @@ class _File:
             place = places.find(["policies", number, *path])
             return self.problem(rule, f"policy:{policy['name']} {message}", place)
 
-        name = str(policy["name"])
+        name = policy["name"]
         if name in seen:
             return problem("name", f"has the name of one in {seen[name]}; rename one", "name")
         seen[name] = self.path
@@ -139,6 +139,13 @@ def _listed(data: dict[str, Any]) -> bool:
 
 def _misshapen(policy: Any) -> str:
     """What Custodian says of a policy's outline, without the policy that it adds."""
+    told = policy if isinstance(policy, dict) else {}
+    name, resource = told.get("name", ""), told.get("resource", "")
+    if not isinstance(name, str):
+        return f"name must be text, found: {type(name).__name__}"
+    kinds = resource if isinstance(resource, list) else [resource]
+    if not all(isinstance(kind, str) for kind in kinds):
+        return "resource must be the name of a kind of resource"
     try:
         StructureParser().validate_policy(policy)
     except CustodianError as error:

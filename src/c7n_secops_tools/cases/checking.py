@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from c7n_secops_tools.cases.judging import Result, compare, wrongs
 from c7n_secops_tools.cases.mutants import Mutant, mutants
+from c7n_secops_tools.cases.policies import InvalidPolicyError, policies_in
 from c7n_secops_tools.cases.reading import (
     FOLDER,
     BadInput,
@@ -18,7 +19,7 @@ from c7n_secops_tools.cases.reading import (
     read_cases,
     read_yaml,
 )
-from c7n_secops_tools.cases.running import InvalidPolicyError, policies_in, run
+from c7n_secops_tools.cases.running import run
 from c7n_secops_tools.cases.validity import allows_mutant
 
 Data = dict[str, Any]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from c7n_secops_tools.cases.answers import fits, paired, part_of, plain
+from c7n_secops_tools.cases.policies import InvalidPolicyError
 from c7n_secops_tools.cases.reading import Case
-from c7n_secops_tools.cases.running import InvalidPolicyError, Outcome, run
+from c7n_secops_tools.cases.running import Outcome, run
 
 Data = dict[str, Any]
 LONGEST = 500

@@ -17,7 +17,7 @@ from c7n_secops_tools.report.text import clean
 from c7n_secops_tools.testing.shapes import check_answer_of
 
 Data = dict[str, Any]
-Path_ = tuple[str | int, ...]
+Keys = tuple[str | int, ...]
 
 FOLDER = "tests"
 DEFAULTS: Data = {
@@ -70,7 +70,7 @@ class Document(NamedTuple):
 
     path: Path
     data: Any
-    lines: Mapping[Path_, int]
+    lines: Mapping[Keys, int]
 
     def line(self, path: Sequence[str | int]) -> int:
         """The line of this part, or of the nearest part around it."""
@@ -113,7 +113,10 @@ def read_yaml(path: Path) -> Document:
 def read_cases(path: Path) -> CaseFile:
     """A case file. Raises BadInput with every mistake that it has."""
     document = read_yaml(path)
-    mistakes = list(_schema_mistakes(document)) or list(_answer_mistakes(document))
+    mistakes = list(_schema_mistakes(document))
+    if not mistakes:
+        _write_bodies(document.data)
+        mistakes = list(_answer_mistakes(document))
     if mistakes:
         raise BadInput("\n".join(mistakes))
     data = document.data
@@ -130,8 +133,8 @@ def read_cases(path: Path) -> CaseFile:
             mistakes.append(document.mistake(("cases", number), "'policy' is a required property"))
             continue
         whole = {**defaults, **case}
-        whole["vars"] = {**defaults.get("vars", {}), **case.get("vars", {})}
-        whole["files"] = {**defaults.get("files", {}), **case.get("files", {})}
+        for key in ("vars", "files", "web", "names"):
+            whole[key] = {**defaults.get(key, {}), **case.get(key, {})}
         whole["answers"] = [*case.get("answers", ()), *defaults.get("answers", ())]
         line = document.line(("cases", number))
         cases.append(Case(path, line, case["name"], whole["policy"], whole))
@@ -167,12 +170,12 @@ def _schema_mistakes(document: Document) -> Iterator[str]:
 def _answer_mistakes(document: Document) -> Iterator[str]:
     """What no answer of AWS can be, and calls that AWS does not have."""
     data = document.data
-    places: list[Path_] = [
+    places: list[Keys] = [
         ("defaults", "answers", number)
         for number, _ in enumerate(data.get("defaults", {}).get("answers", ()))
     ]
     for number, case in enumerate(data["cases"]):
-        here: Path_ = ("cases", number)
+        here: Keys = ("cases", number)
         places += [(*here, "answers", each) for each, _ in enumerate(case.get("answers", ()))]
         calls = case["expect"].get("calls", ())
         places += [(*here, "expect", "calls", each) for each, _ in enumerate(calls)]
@@ -186,6 +189,27 @@ def _answer_mistakes(document: Document) -> Iterator[str]:
                 part = [*place, "answer", *problem.path.strip(".").split(".")]
                 text = f"{item['call']}{problem.path.rstrip('.')}: {problem.detail}"
                 yield document.mistake(part, text)
+
+
+def _write_bodies(data: Data) -> None:
+    """The text of each Body of s3:GetObject that is a list of lines."""
+    for answers in (each.get("answers", ()) for each in (data.get("defaults", {}), *data["cases"])):
+        for item in answers:
+            body = item.get("answer", {}).get("Body")
+            if item["call"] == "s3:GetObject" and isinstance(body, list):
+                item["answer"]["Body"] = "".join(
+                    f"{line}\n" for each in body for line in _lines_of(each)
+                )
+
+
+def _lines_of(item: Any) -> Iterator[str]:
+    """A line, or ``{line, times, each}``: the line so often, for each number up to ``each``."""
+    if isinstance(item, str):
+        yield item
+        return
+    for number in range(1, item.get("each", 1) + 1):
+        text = item["line"].replace("{n}", str(number))
+        yield from [text] * item.get("times", 1)
 
 
 def _load_event(document: Document, number: int, case: Data) -> Iterator[str]:
@@ -234,7 +258,7 @@ def _twice(node: Any) -> Iterator[tuple[str, int]]:
             yield from _twice(item)
 
 
-def _lines(node: Any, path: Path_) -> Iterator[tuple[Path_, int]]:
+def _lines(node: Any, path: Keys) -> Iterator[tuple[Keys, int]]:
     yield path, node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

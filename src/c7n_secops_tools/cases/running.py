@@ -6,45 +6,28 @@ import copy
 import json
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from c7n import mu
-from c7n.config import Config
-from c7n.exceptions import PolicyExecutionError, PolicyValidationError
-from c7n.loader import PolicyLoader
-from c7n.resources.aws import AWS
-from c7n.utils import dumps, load_file, reset_session_cache
+from c7n.utils import reset_session_cache
 
-from c7n_secops import handler, outcomes
-from c7n_secops.event_mode import EventBridgeMode
+from c7n_secops import outcomes
 from c7n_secops_tools.cases.answers import Answers, Call
+from c7n_secops_tools.cases.function import as_event, invoke, rule_patterns
 from c7n_secops_tools.cases.offline import Sessions, offline
+from c7n_secops_tools.cases.policies import InvalidPolicyError, Place, provisioned, written
 from c7n_secops_tools.cases.reading import BadInput, Case
-from c7n_secops_tools.cases.validity import validator
 from c7n_secops_tools.replay.pattern import matches
 
 Data = dict[str, Any]
 
 PULLED = ("pull", "periodic", "schedule")
 """Modes in which a policy reads its resources itself."""
-GUARDDUTY_RESOURCES = {"ec2": "Instance", "iam-user": "AccessKey"}
-"""What Custodian's deployment of mode guard-duty adds to the rule, by the policy's resource."""
-LAMBDA_TIMEOUT = 900
-"""Seconds that Custodian's functions have unless a policy says otherwise."""
-
-_valid: set[str] = set()
-
-
-class InvalidPolicyError(Exception):
-    """Custodian, or an element, refuses the policy."""
 
 
 @dataclass
@@ -60,34 +43,6 @@ class Outcome:
     error: str = ""
 
 
-class Context:
-    """What AWS Lambda hands a function beside the event."""
-
-    function_name = "custodian-case"
-    aws_request_id = "00000000-0000-0000-0000-000000000000"
-
-    def __init__(self, seconds: float):
-        self._seconds = seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        """The milliseconds that the invocation has left: at its start, all of them."""
-        return int(self._seconds * 1000)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a policy runs, and the values of its variables."""
-
-    account: str
-    region: str
-    variables: Data = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, case: Data) -> Place:
-        """Where a case runs its policy."""
-        return cls(case["account"], case["region"], case.get("vars", {}))
-
-
 def run(policy: Data, case: Case, *, checked: bool = False) -> Outcome:
     """Run a policy on a case. Raises InvalidPolicyError; what the policy raises is the outcome's.
 
@@ -101,7 +56,13 @@ def run(policy: Data, case: Case, *, checked: bool = False) -> Outcome:
     with (
         _folder(data.get("files", {})),
         tempfile.TemporaryDirectory(prefix="c7n-case-") as output,
-        offline(answers, now=data["now"], region=data["region"]),
+        offline(
+            answers,
+            now=data["now"],
+            region=data["region"],
+            web=data["web"],
+            names=data["names"],
+        ),
         logs() as records,
     ):
         reset_session_cache()
@@ -119,80 +80,6 @@ def run(policy: Data, case: Case, *, checked: bool = False) -> Outcome:
         outcome.not_evaluated = not_evaluated(records)
     outcome.calls, outcome.unanswered = answers.changes, answers.unanswered
     return outcome
-
-
-def provisioned(
-    policy: Data,
-    place: Place,
-    factory: Any,
-    *,
-    output: Path | None = None,
-    checked: bool = False,
-) -> Any:
-    """The policy, validated and with its variables in it: as it runs, or is deployed."""
-    options = Config.empty(
-        account_id=place.account,
-        region=place.region,
-        regions=[place.region],
-        output_dir=str(output or ""),
-    )
-    loader = PolicyLoader(AWS().initialize(options))
-    loader.validator = validator
-    text = dumps([policy, place.variables], indent=None)
-    try:
-        (loaded,) = loader.load_data(
-            {"policies": [copy.deepcopy(policy)]},
-            "memory://policy",
-            validate=not checked and text not in _valid,
-            session_factory=factory,
-        )
-        loaded.expand_variables(loaded.get_variables(copy.deepcopy(place.variables)))
-        loaded.validate()
-    except (PolicyValidationError, PolicyExecutionError, ValueError) as error:
-        raise InvalidPolicyError(brief(str(error))) from error
-    _valid.add(text)
-    return loaded
-
-
-def rule_patterns(policy: Any) -> list[Data]:
-    """The EventBridge patterns that start a policy's function; none where no rule does."""
-    mode = policy.get_execution_mode()
-    if isinstance(mode, EventBridgeMode):
-        return [mode.event_pattern()]
-    data = dict(policy.data["mode"])
-    if data["type"] == "guard-duty" and policy.resource_manager.type in GUARDDUTY_RESOURCES:
-        data["resource-filter"] = GUARDDUTY_RESOURCES[policy.resource_manager.type]
-    try:
-        rendered = mu.CloudWatchEventSource(data, policy.session_factory).render_event_pattern()
-    except ValueError:  # another service than EventBridge starts it, such as AWS Config
-        return []
-    return [json.loads(rendered)] if rendered else []
-
-
-def invoke(policy: Any, event: Data, place: Place, output: Path) -> None:
-    """Hand an event to the Lambda handler, with the policy packed as its deployment packs it."""
-    from c7n import handler as stock
-
-    packed = json.loads(
-        dumps({"execution-options": {"account_id": place.account}, "policies": [policy.data]})
-    )
-    config = stock.init_config(copy.deepcopy(packed))
-    kept = stock.policy_data, stock.policy_config
-    stock.policy_data, stock.policy_config = packed, config.copy(output_dir=str(output))
-    try:
-        handler.run(
-            copy.deepcopy(event), Context(policy.data["mode"].get("timeout", LAMBDA_TIMEOUT))
-        )
-    finally:
-        stock.policy_data, stock.policy_config = kept
-
-
-def written(manager: Any, output: Path) -> dict[str, Data]:
-    """The resources that a run wrote as matched, by their ids."""
-    file = output / manager.data["name"] / "resources.json"
-    resources = json.loads(file.read_text()) if file.exists() else []
-    key = manager.get_model().id
-    return {str(resource[key]): resource for resource in resources}
 
 
 def not_evaluated(records: Sequence[logging.LogRecord]) -> list[Data]:
@@ -241,38 +128,6 @@ def _run_event(policy: Data, data: Data, output: Path, outcome: Outcome, checked
     finally:
         outcome.resources = written(loaded.resource_manager, output)
         outcome.matched = list(outcome.resources)
-
-
-def as_event(event: Data) -> Data:
-    """An event as it arrives: JSON, times as text."""
-    found: Data = json.loads(json.dumps(event, default=lambda moment: _zulu(moment.isoformat())))
-    return found
-
-
-def _zulu(text: str) -> str:
-    return text.replace("+00:00", "Z")
-
-
-@cache
-def policies_in(file: Path) -> dict[str, Data]:
-    """The policies of a file by name. Raises BadInput."""
-    try:
-        data = load_file(str(file)) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BadInput(f"{file}: {brief(str(error))}") from error
-    found = data.get("policies") if isinstance(data, dict) else None
-    if not isinstance(found, list) or not all(
-        isinstance(policy, dict) and "name" in policy for policy in found
-    ):
-        raise BadInput(f"{file}: it is no policy file; it needs a list under policies")
-    return {policy["name"]: policy for policy in found}
-
-
-def brief(error: str) -> str:
-    """What Custodian says of a policy, without the schema that it adds; and where it stands."""
-    said = " ".join(error.partition("Failed validating")[0].split())
-    where = re.search(r"On instance(\S+):", error)
-    return f"{said} (in {where[1]})" if where else said
 
 
 class _Collector(logging.Handler):

@@ -72,6 +72,11 @@ CORRECTIONS: Mapping[tuple[str, str, str], tuple[Correction, ...]] = {
     ),
     ("resource", "rest-api", ""): (Correction("the tags are in GetRestApis", remove=TAGGED),),
     ("resource", "rest-stage", ""): (Correction("the tags are in GetStages", remove=TAGGED),),
+    ("resource", "sns", ""): (
+        Correction(
+            "tags come from the tagging API alone", remove=frozenset({"sns:ListTagsForResource"})
+        ),
+    ),
     ("resource", "wafv2", ""): (
         Correction(
             "tags come from the tagging API alone",
@@ -99,19 +104,9 @@ CORRECTIONS: Mapping[tuple[str, str, str], tuple[Correction, ...]] = {
     ),
     ("filter", "account", "check-cloudtrail"): (
         Correction(
-            "selectors are read for management events only",
-            remove=frozenset({"cloudtrail:GetEventSelectors"}),
-            when=lambda options: not options.get("include-management-events"),
-        ),
-        Correction(
             "metric filters, alarms and topics are read for a pattern only",
             remove=PATTERN,
             when=lambda options: not options.get("log-metric-filter-pattern"),
-        ),
-        Correction(
-            "the status is read to say whether a trail runs",
-            remove=frozenset({"cloudtrail:GetTrailStatus"}),
-            when=lambda options: not options.get("running", True),
         ),
     ),
     ("filter", "iam-policy", "has-allow-all"): (

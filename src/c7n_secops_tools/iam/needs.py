@@ -84,7 +84,9 @@ def runtime(policy: Any) -> Iterator[Need]:
             continue
         kind = "filter" if isinstance(element, Filter) else "action"
         name = str(element.type)
-        options = element.data if isinstance(element.data, dict) else {}
+        options = dict(element.data) if isinstance(element.data, dict) else {}
+        if hasattr(element, "document"):  # what an action on Systems Manager sends
+            options["document"] = element.document
         for action in corrected(kind, manager.type, name, element.get_permissions(), options):
             yield Need(action, f"{kind}:{name}", options)
 

@@ -10,8 +10,8 @@ import click
 import yaml
 
 from c7n_secops_tools.cases.answers import plain
+from c7n_secops_tools.cases.policies import InvalidPolicyError, Place
 from c7n_secops_tools.cases.reading import DEFAULTS, BadInput, read_event
-from c7n_secops_tools.cases.running import InvalidPolicyError, Place
 from c7n_secops_tools.exit_codes import FAILED
 from c7n_secops_tools.options import FILE, format_of
 from c7n_secops_tools.replay.pattern import PatternError
@@ -31,6 +31,7 @@ NOT_DELIVERED = 3
     metavar="CASES.yml",
     help="Offline: a case file has AWS's answers, and the actions run against them.",
 )
+@click.option("--case", metavar="NAME", help="Of the case file only this case.")
 @click.option("--live", is_flag=True, help="Run the actions in AWS. Without it nothing changes.")
 @click.option("--account", help="The function's account.  [default: the event's]")
 @click.option("--region", help="The function's region.  [default: the event's]")
@@ -43,6 +44,7 @@ def replay(
     policy_file: Path,
     name: str | None,
     answers: Path | None,
+    case: str | None,
     live: bool,
     account: str | None,
     region: str | None,
@@ -59,6 +61,8 @@ def replay(
     """
     if live and answers:
         raise click.ClickException("--live acts in AWS and --answers stands for it; choose one")
+    if case is not None and answers is None:
+        raise click.ClickException("--case is of a case file; name it with --answers")
     try:
         event = read_event(event_file)
         policy = choose(policy_file, name)
@@ -68,7 +72,7 @@ def replay(
             _variables(vars_file),
         )
         if answers is not None:
-            done = offline_replay(policy, event, place, answers)
+            done = offline_replay(policy, event, place, answers, case)
         else:
             done = aws_replay(policy, event, place, live)
     except (BadInput, InvalidPolicyError, PatternError) as error:

@@ -13,11 +13,12 @@ from unittest.mock import patch
 
 from c7n.utils import reset_session_cache
 
-from c7n_secops_tools.cases import running
 from c7n_secops_tools.cases.answers import Answers, Call
+from c7n_secops_tools.cases.function import invoke, rule_patterns
 from c7n_secops_tools.cases.offline import Sessions, offline, provider_with
-from c7n_secops_tools.cases.reading import DEFAULTS, BadInput, read_cases
-from c7n_secops_tools.cases.running import Place
+from c7n_secops_tools.cases.policies import Place, policies_in, provisioned, written
+from c7n_secops_tools.cases.reading import BadInput, read_cases
+from c7n_secops_tools.cases.running import PULLED, logs, not_evaluated
 from c7n_secops_tools.replay.pattern import matches, mismatches
 from c7n_secops_tools.testing.runs import Sessions as AwsSessions
 
@@ -47,11 +48,11 @@ class HeldBackError(Exception):
 
 def choose(path: Path, name: str | None) -> Data:
     """The policy of this name, or the only one of the file that events start."""
-    policies = running.policies_in(path)
+    policies = policies_in(path)
     started = {
         key: policy
         for key, policy in policies.items()
-        if policy.get("mode", {}).get("type", "pull") not in running.PULLED
+        if policy.get("mode", {}).get("type", "pull") not in PULLED
     }
     if name is not None:
         if name not in started:
@@ -64,18 +65,27 @@ def choose(path: Path, name: str | None) -> Data:
     return next(iter(started.values()))
 
 
-def offline_replay(policy: Data, event: Data, place: Place, cases: Path) -> Replay:
+def offline_replay(policy: Data, event: Data, place: Place, file: Path, name: str | None) -> Replay:
     """Replay with the answers of a case file, and no network; the actions run."""
-    read = read_cases(cases)
-    mine = [case for case in read.cases if case.policy == policy["name"]]
+    cases = [
+        case
+        for case in read_cases(file).cases
+        if case.policy == policy["name"] and name in (None, case.name)
+    ]
+    if not cases:
+        raise BadInput(f"{file} has no case {name or ''} of the policy {policy['name']}")
     answers: list[Data] = []
-    for case in mine or read.cases[:1]:
+    for case in cases:
         answers += [each for each in case.data["answers"] if each not in answers]
-    expected = [call for case in mine for call in case.expect.get("calls", ())]
+    expected = [call for case in cases for call in case.expect.get("calls", ())]
     stub = Answers(answers, expected)
-    now = mine[0].data["now"] if mine else DEFAULTS["now"]
+    first = cases[0].data
+    web = {url: page for case in reversed(cases) for url, page in case.data["web"].items()}
+    names = {
+        each: called for case in reversed(cases) for each, called in case.data["names"].items()
+    }
     replay = Replay(policy["name"])
-    with offline(stub, now=now, region=place.region):
+    with offline(stub, now=first["now"], region=place.region, web=web, names=names):
         _replay(policy, event, place, Sessions(place.region), replay, act=True)
     replay.calls, replay.unanswered = stub.changes, stub.unanswered
     return replay
@@ -114,8 +124,8 @@ def aws_replay(policy: Data, event: Data, place: Place, live: bool) -> Replay:
 def _replay(
     policy: Data, event: Data, place: Place, factory: Any, replay: Replay, *, act: bool
 ) -> None:
-    loaded = running.provisioned(policy, place, factory)
-    patterns = running.rule_patterns(loaded)
+    loaded = provisioned(policy, place, factory)
+    patterns = rule_patterns(loaded)
     replay.delivered = not patterns or any(matches(pattern, event) for pattern in patterns)
     if not replay.delivered:
         replay.differs = [text for pattern in patterns for text in mismatches(pattern, event)]
@@ -124,12 +134,12 @@ def _replay(
     if not act:
         replay.actions = [action.name for action in actions]
         loaded.data.pop("actions", None)
-    with tempfile.TemporaryDirectory(prefix="c7n-replay-") as output, running.logs() as records:
+    with tempfile.TemporaryDirectory(prefix="c7n-replay-") as output, logs() as records:
         reset_session_cache()
         with _failure(replay):
-            running.invoke(loaded, event, place, Path(output))
-        replay.matched = running.written(loaded.resource_manager, Path(output))
-        replay.not_evaluated = running.not_evaluated(records)
+            invoke(loaded, event, place, Path(output))
+        replay.matched = written(loaded.resource_manager, Path(output))
+        replay.not_evaluated = not_evaluated(records)
         if not act and replay.matched and not replay.error:
             with _failure(replay):
                 replay.plans = list(_plans(actions, list(replay.matched.values())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import yaml
 from c7n.config import Config
 from c7n.exceptions import PolicyValidationError
 
+from c7n_secops_tools.policy_errors import brief
 from c7n_secops_tools.testing.runs import load_policy
 
 FLOOD, BLOCK = "http-flood", "waf-ip-block"
@@ -63,16 +63,9 @@ def _chosen(path: Path, data: dict[str, Any]) -> Chosen | None:
     try:
         manager = load_policy(data, Config.empty(**NOWHERE)).resource_manager
     except PolicyValidationError as error:
-        raise PolicyError(f"{path}: {_brief(str(error))}") from error
+        raise PolicyError(f"{path}: {brief(str(error))}") from error
     floods = [item.data for item in manager.iter_filters() if item.type == FLOOD]
     blocks = [item.data for item in manager.actions if item.type == BLOCK]
     if not floods:
         return None
     return Chosen(data["name"], floods[0], blocks[0] if blocks else None)
-
-
-def _brief(error: str) -> str:
-    """What Custodian says of a policy, without the schema that it adds; and where it stands."""
-    said = error.partition("Failed validating")[0].strip()
-    where = re.search(r"On instance(\S+):", error)
-    return f"{said} (in {where[1]})" if where else said

@@ -4,7 +4,7 @@ A page puts its styles into its head, each :class:`Chart` where it is to stand, 
 :func:`drawing` at its end, and :func:`content_security_policy` of all these parts first of all::
 
     <meta http-equiv="Content-Security-Policy" content="{{ content_security_policy(parts) }}">
-    {{ style }} … {{ Chart(figure, "Findings by severity") }} … {{ bundle() }}{{ drawing() }}
+    {{ style }} … {{ Chart(traces, layout, "By severity") }} … {{ bundle() }}{{ drawing() }}
 
 Only those parts run: what a chart shows is data, in a ``script`` element that no browser executes.
 The library is large, so it runs once all else is on the screen. Colours of text and grid follow the
@@ -16,21 +16,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from c7n_secops_tools.report.text import clean
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 LABEL = 48
 """Characters of a label that fit beside a chart."""
@@ -113,22 +109,20 @@ def content_security_policy(parts: Iterable[_Inline]) -> str:
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart of a page. ``label`` says what it shows to those who cannot see it.
+    """One chart of a page: traces and a layout in the words of plotly.js.
 
-    Text from outside goes into the figure through :func:`shown`.
+    Of its traces there are bars, pies and lines (``scatter``). ``label`` says what the chart shows
+    to those who cannot see it. Text from outside goes into the traces through :func:`shown`.
     """
 
-    figure: Figure
+    traces: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any]
     label: str
     height: int = 320
 
     def __html__(self) -> Markup:
-        from plotly.utils import PlotlyJSONEncoder
-
-        self.figure.update_layout(height=self.height, template="none")
-        data = htmlsafe_json_dumps(
-            self.figure.to_plotly_json(), dumps=partial(json.dumps, cls=PlotlyJSONEncoder)
-        )
+        layout = {**self.layout, "height": self.height}
+        data = htmlsafe_json_dumps({"data": self.traces, "layout": layout})
         return Markup(
             '<figure class="chart" role="img" aria-label="{}">'
             '<script type="application/json">{}</script></figure>'
@@ -144,10 +138,10 @@ def shown(text: str) -> str:
 
 @cache
 def bundle() -> Library:
-    """plotly.js, as the plotly package holds it."""
-    from plotly.offline import get_plotlyjs
-
-    return Library(get_plotlyjs())
+    """plotly.js, its smallest bundle; see ``vendor/README.md``."""
+    return Library(
+        (files(__package__) / "vendor" / "plotly-basic.min.js").read_text(encoding="utf-8")
+    )
 
 
 @cache

@@ -114,41 +114,45 @@ def style() -> Style:
 
 def _charts(findings: Findings) -> Iterator[tuple[str, Chart]]:
     """The title and the chart."""
-    from plotly.graph_objects import Figure, Layout
-
     by_account, over_time = findings.by_account(), findings.over_time()
-    across = Figure(list(_bars(by_account, "h")), Layout(barmode="stack"))
-    across.update_layout(
-        margin={"l": 10, "r": 10, "t": 10, "b": 30},
-        yaxis={"automargin": True, "type": "category"},
-        xaxis={"automargin": True, "title": "active findings"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-    )
+    layout = {
+        "barmode": "stack",
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 30},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+    }
+    across = layout | {
+        "yaxis": {"automargin": True, "type": "category"},
+        "xaxis": {"automargin": True, "title": {"text": "active findings"}},
+    }
     rows = len({account for account, _, _ in by_account})
     title = "Active findings by account and severity"
-    yield title, Chart(across, title, height=140 + 26 * rows)
-    along = Figure(list(_bars(over_time, "v")), Layout(barmode="stack"))
-    along.update_layout(
-        margin={"l": 10, "r": 10, "t": 10, "b": 30},
-        xaxis={"type": "date", "automargin": True},
-        yaxis={"automargin": True, "title": "findings first seen"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-    )
+    yield title, Chart(_bars(by_account, "h"), across, title, height=200 + 26 * rows)
+    along = layout | {
+        "xaxis": {"automargin": True, "type": "date", "title": {"text": "first seen"}},
+        "yaxis": {"automargin": True, "title": {"text": "findings"}},
+    }
     title = "Findings by when they were first seen"
-    yield title, Chart(along, title)
+    yield title, Chart(_bars(over_time, "v"), along, title)
 
 
-def _bars(rows: Sequence[tuple[str, str, int]], way: str) -> Iterator[Any]:
+def _bars(rows: Sequence[tuple[str, str, int]], way: str) -> list[dict[str, Any]]:
     """A bar for each severity; ``rows`` are a place, a severity and a number."""
-    from plotly.graph_objects import Bar
-
+    bars = []
     for severity, colour in zip(RANKED, COLOURS, strict=True):
         places = [shown(place) for place, of, _ in rows if of == severity]
         numbers = [number for _, of, number in rows if of == severity]
         if places:
-            x, y = (numbers, places) if way == "h" else (places, numbers)
-            name = severity.lower()
-            yield Bar(x=x, y=y, name=name, orientation=way, marker={"color": colour})
+            bars.append(
+                {
+                    "type": "bar",
+                    "name": severity.lower(),
+                    "orientation": way,
+                    "x": numbers if way == "h" else places,
+                    "y": places if way == "h" else numbers,
+                    "marker": {"color": colour},
+                }
+            )
+    return bars
 
 
 def _tables(findings: Findings) -> dict[str, Table]:

@@ -48,35 +48,36 @@ class Traffic:
     @property
     def chart(self) -> Chart:
         """Stacked bars of a minute each: offenders below, all others above."""
-        import plotly.graph_objects as go
-
         times = [minute for minute, _, _ in self.minutes]
-        figure = go.Figure()
-        for name, colour, numbers in (
-            ("offenders", OFFENDERS, [offenders for _, _, offenders in self.minutes]),
-            ("others", OTHERS, [requests - offenders for _, requests, offenders in self.minutes]),
-        ):
-            figure.add_bar(x=times, y=numbers, name=name, marker_color=colour)
-        if self.limited:
-            blocked = [self.limited.get(minute, 0) for minute in times]
-            figure.add_scatter(
-                x=times,
-                y=blocked,
-                name="over the rate limit",
-                mode="lines+markers",
-                line={"color": LIMITED, "width": 3},
+        traces: list[dict[str, Any]] = [
+            {"type": "bar", "name": name, "x": times, "y": numbers, "marker": {"color": colour}}
+            for name, colour, numbers in (
+                ("offenders", OFFENDERS, [offenders for _, _, offenders in self.minutes]),
+                ("others", OTHERS, [requests - guilty for _, requests, guilty in self.minutes]),
             )
-        figure.update_layout(
-            barmode="stack",
-            bargap=0.05,
-            hovermode="x unified",
-            legend={"orientation": "h", "y": 1.12},
-            margin={"l": 60, "r": 20, "t": 30, "b": 40},
-            xaxis={"type": "date", "title": "UTC"},
-            yaxis={"title": "requests a minute", "rangemode": "tozero"},
-        )
+        ]
+        if self.limited:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "name": "over the rate limit",
+                    "mode": "lines+markers",
+                    "x": times,
+                    "y": [self.limited.get(minute, 0) for minute in times],
+                    "line": {"color": LIMITED, "width": 3},
+                }
+            )
+        layout = {
+            "barmode": "stack",
+            "bargap": 0.05,
+            "hovermode": "x unified",
+            "legend": {"orientation": "h", "y": 1.12},
+            "margin": {"l": 60, "r": 20, "t": 30, "b": 40},
+            "xaxis": {"type": "date", "title": {"text": "UTC"}},
+            "yaxis": {"title": {"text": "requests a minute"}, "rangemode": "tozero"},
+        }
         label = (
             f"Requests a minute of {self.resource}: {self.requests:,} in all, "
             f"{self.of_offenders:,} of {self.offenders:,} offenders"
         )
-        return Chart(figure, label)
+        return Chart(traces, layout, label)

@@ -32,8 +32,11 @@
 
   const draw = async (figure) => {
     const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
+    for (const [path, colour] of Object.entries(colours(figure))) {
+      const names = path.split("."), last = names.pop();
+      names.reduce((part, name) => (part[name] ??= {}), layout)[last] = colour;
+    }
     await Plotly.newPlot(figure, data, layout, config);
-    await Plotly.relayout(figure, colours(figure));
     figure.dataset.drawn = "";
   };
 
