@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from c7n_secops_compliance import peering
 from c7n_secops_tools.testing.runs import Run
 from tests.cis_scene import (
     ADMIN,
@@ -48,6 +49,18 @@ def statement(bucket: str, effect: str, condition: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [rule]})
 
 
+def in_other_words(resource: str) -> str:
+    """One statement, not in a list, that denies old versions of TLS by a bare number."""
+    rule = {
+        "Effect": "Deny",
+        "Principal": {"AWS": ["*"]},
+        "Action": "*",
+        "Resource": resource,
+        "Condition": {"NumericLessThan": {"s3:TlsVersion": 1.3}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": rule})
+
+
 def bucket(scene: Scene, name: str, *, sound: bool = True, tls: str = "aws:SecureTransport") -> str:
     s3 = scene.s3
     s3.create_bucket(Bucket=name)
@@ -78,6 +91,30 @@ def database(scene: Scene, name: str, **change: Any) -> str:
         **change,
     }
     scene.rds.create_db_instance(DBInstanceIdentifier=name, **given)
+    return name
+
+
+def cluster(scene: Scene, name: str, zones: tuple[str, ...]) -> str:
+    """A cluster with a member in each of these zones, none of them in several by itself."""
+    scene.rds.create_db_cluster(
+        DBClusterIdentifier=name,
+        Engine="aurora-postgresql",
+        MasterUsername="owner",
+        MasterUserPassword="long-enough",
+        StorageEncrypted=True,
+    )
+    for number, zone in enumerate(zones):
+        scene.rds.create_db_instance(
+            DBInstanceIdentifier=f"{name}-{number}",
+            DBClusterIdentifier=name,
+            DBInstanceClass="db.r5.large",
+            Engine="aurora-postgresql",
+            AvailabilityZone=zone,
+            StorageEncrypted=True,
+            AutoMinorVersionUpgrade=True,
+            PubliclyAccessible=False,
+            MultiAZ=False,
+        )
     return name
 
 
@@ -365,6 +402,8 @@ def plant(scene: Scene) -> dict[str, set[str]]:
     planted["cis-rds-public"] = {database(scene, "public", PubliclyAccessible=True)}
     planted["cis-rds-single-zone"] = {database(scene, "single", MultiAZ=False)}
     database(scene, "sound")
+    cluster(scene, "spread", ("us-east-1a", "us-east-1b"))
+    planted["cis-rds-cluster-single-zone"] = {cluster(scene, "together", ("us-east-1a",) * 2)}
     efs = scene.efs
     efs.create_file_system(CreationToken="sound", Encrypted=True)
     plain = efs.create_file_system(CreationToken="plain", Encrypted=False)["FileSystemId"]
@@ -421,6 +460,7 @@ def plant_policies(scene: Scene) -> dict[str, set[str]]:
     iam.create_role(RoleName="anybody", AssumeRolePolicyDocument=ASSUME)
     for name, document, attach in (
         ("everything", ADMIN, True),
+        ("everything-in-two-parts", ADMIN.replace('"Action": "*"', '"Action": ["*:*"]'), True),
         ("everything-unused", ADMIN, False),
         ("reader", READ, True),
     ):
@@ -429,8 +469,10 @@ def plant_policies(scene: Scene) -> dict[str, set[str]]:
             iam.attach_role_policy(RoleName="anybody", PolicyArn=arn)
     iam.attach_role_policy(RoleName="anybody", PolicyArn=SHELL)
     certificate(scene, "expired")
+    certificate(scene, "current")
+    scene.seed("iam", "certificates", {"expired": ago(0.5), "current": ago(-0.5)})
     return {
-        "cis-policy-full-admin": {"everything"},
+        "cis-policy-full-admin": {"everything", "everything-in-two-parts"},
         "cis-cloudshell-full-access": {"AWSCloudShellFullAccess"},
         "cis-expired-certificate": {"expired"},
     }
@@ -444,6 +486,10 @@ def plant_buckets(scene: Scene) -> dict[str, set[str]]:
     s3.put_bucket_policy(
         Bucket=allows, Policy=statement(allows, "Allow", {"Bool": {"aws:SecureTransport": "true"}})
     )
+    words = bucket(scene, "b-other-words")
+    s3.put_bucket_policy(Bucket=words, Policy=in_other_words("*"))
+    objects = bucket(scene, "b-objects")
+    s3.put_bucket_policy(Bucket=objects, Policy=in_other_words(f"arn:aws:s3:::{objects}/*"))
     half = bucket(scene, "b-half")
     s3.put_public_access_block(
         Bucket=half,
@@ -453,7 +499,7 @@ def plant_buckets(scene: Scene) -> dict[str, set[str]]:
     scene.cloudtrail.create_trail(Name="weak", S3BucketName=files, IsMultiRegionTrail=False)
     scene.cloudtrail.start_logging(Name="weak")
     return {
-        "cis-bucket-plain-http": {bare, allows},
+        "cis-bucket-plain-http": {bare, allows, objects},
         "cis-bucket-mfa-delete": {bare},
         "cis-bucket-public-block": {bare, half},
         "cis-trail-bucket-unlogged": {files},
@@ -531,3 +577,184 @@ def test_keys_that_cannot_be_listed_are_reported_not_passed(
     emulator.fault("iam", "ListAccessKeys", code="AccessDenied", times=None)
     run = custodian("cis-user-initial-key", account=SOUND)
     assert (run.resources, [r["resource"] for r in run.not_evaluated]) == ([], ["initial"])
+
+
+OBJECTS = ("cis-object-writes-unlogged", "cis-object-reads-unlogged")
+WRITES, READS = ({name} for name in OBJECTS)
+
+
+def advanced(**more: Any) -> dict[str, Any]:
+    fields = [
+        {"Field": "eventCategory", "Equals": ["Data"]},
+        {"Field": "resources.type", "Equals": ["AWS::S3::Object"]},
+        *({"Field": field, **by} for field, by in more.items()),
+    ]
+    return {"AdvancedEventSelectors": [{"Name": "objects", "FieldSelectors": fields}]}
+
+
+def basic(kind: str = "All", bucket: str = "arn:aws:s3") -> dict[str, Any]:
+    chosen = {"Type": "AWS::S3::Object", "Values": [bucket]}
+    return {"EventSelectors": [{"ReadWriteType": kind, "DataResources": [chosen]}]}
+
+
+def test_only_a_selector_of_all_buckets_logs_reads_or_writes(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator, SOUND)
+    trail(scene)
+    selectors: list[tuple[dict[str, Any], set[str]]] = [
+        (basic("WriteOnly"), READS),
+        (basic(bucket="arn:aws:s3:::one/"), READS | WRITES),
+        (advanced(readOnly={"Equals": ["false"]}), READS),
+        (advanced(readOnly={"Equals": ["true"]}), WRITES),
+        (advanced(**{"resources.ARN": {"StartsWith": ["arn:aws:s3:::one/"]}}), READS | WRITES),
+    ]
+    for chosen, missing in selectors:
+        select(scene, **chosen)
+        assert {name for name in OBJECTS if custodian(name, account=SOUND).resources} == missing
+
+
+def test_an_alarm_counts_only_whole_and_with_a_reader(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator, SOUND)
+    trail(scene)
+    logs, alarm = scene.logs, scene.cloudwatch
+    logs.delete_metric_filter(logGroupName="trail", filterName="cis-alarm-root-use")
+    alarm.delete_alarms(AlarmNames=["cis-alarm-iam-changes"])
+    lame = alarms()["cis-alarm-trail-changes"].replace("DeleteTrail", "DescribeTrails")
+    logs.delete_metric_filter(logGroupName="trail", filterName="cis-alarm-trail-changes")
+    put_alarm(scene, "cis-alarm-trail-changes", lame)
+    topics = {name: scene.sns.create_topic(Name=name)["TopicArn"] for name in ("mail", "empty")}
+    scene.sns.subscribe(TopicArn=topics["mail"], Protocol="email", Endpoint="a@example.com")
+    for name, topic in (("vpc", "mail"), ("route", "empty")):
+        name = f"cis-alarm-{name}-changes"
+        put_alarm(scene, name, alarms()[name], topic=topics[topic])
+    lacking = {f"cis-alarm-{each}-changes" for each in ("iam", "trail", "vpc", "route")}
+    lacking.add("cis-alarm-root-use")
+    asked = [*lacking, "cis-alarm-gateway-changes"]
+    assert {name for name in asked if custodian(name, account=SOUND).resources} == lacking
+
+
+def peered(scene: Scene) -> tuple[str, str]:
+    """A VPC's route table, and its connection to another VPC that has IPv6 too."""
+    ec2 = scene.ec2
+    own = ec2.create_vpc(CidrBlock="10.6.0.0/16")["Vpc"]["VpcId"]
+    other = ec2.create_vpc(CidrBlock="10.7.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]
+    link = ec2.create_vpc_peering_connection(VpcId=own, PeerVpcId=other["VpcId"])
+    link = link["VpcPeeringConnection"]["VpcPeeringConnectionId"]
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=link)
+    return ec2.create_route_table(VpcId=own)["RouteTable"]["RouteTableId"], link
+
+
+def test_a_peering_of_which_nothing_is_told_is_reported_not_passed(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator, SOUND)
+    table, link = peered(scene)
+    made = scene.ec2.create_managed_prefix_list(
+        PrefixListName="peers", AddressFamily="IPv4", MaxEntries=1
+    )
+    listed = made["PrefixList"]["PrefixListId"]
+    scene.ec2.create_route(
+        RouteTableId=table, DestinationPrefixListId=listed, VpcPeeringConnectionId=link
+    )
+    run = custodian("cis-peering-route-wide", account=SOUND)
+    assert [(each["resource"], each["code"]) for each in run.not_evaluated] == [
+        (table, "NotReported")
+    ]
+    emulator.fault("ec2", "DescribeVpcPeeringConnections", code="UnauthorizedOperation", times=None)
+    run = custodian("cis-peering-route-wide", account=SOUND)
+    assert [each["code"] for each in run.not_evaluated] == ["UnauthorizedOperation"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "wide"),
+    [("2001:db8:7::/56", True), ("::/0", True), ("2001:db8:7:0::/64", False)],
+    ids=["the block", "everything", "a subnet"],
+)
+def test_a_route_over_ipv6_is_judged_by_the_peer_s_ipv6_block(destination: str, wide: bool) -> None:
+    peer = {"VpcId": "vpc-2", "CidrBlock": "10.7.0.0/16"}
+    peer["Ipv6CidrBlockSet"] = [{"Ipv6CidrBlock": "2001:db8:7::/56"}]  # type: ignore[assignment]
+    blocks = peering.blocks_of_peer({"AccepterVpcInfo": peer}, "vpc-1")
+    found = peering.destination_of({"DestinationIpv6CidrBlock": destination})
+    assert found is not None
+    assert peering.takes_whole(found, blocks) is wide
+
+
+@pytest.mark.parametrize(
+    ("policy", "refused"),
+    [
+        ("cis-bucket-plain-http", "GetBucketPolicy"),
+        ("cis-bucket-mfa-delete", "GetBucketVersioning"),
+        ("cis-bucket-public-block", "GetPublicAccessBlock"),
+        ("cis-trail-bucket-unlogged", "GetBucketLogging"),
+    ],
+)
+def test_a_bucket_that_cannot_be_read_is_reported_neither_sound_nor_broken(
+    emulator: Emulator, custodian: Custodian, policy: str, refused: str
+) -> None:
+    scene = Scene(emulator, BROKEN)
+    scene.s3.create_bucket(Bucket="unread")
+    scene.cloudtrail.create_trail(Name="weak", S3BucketName="unread", IsMultiRegionTrail=True)
+    assert [each["Name"] for each in custodian(policy, account=BROKEN).resources] == ["unread"]
+    emulator.fault("s3", refused, code="AccessDenied", status=403, times=None)
+    run = custodian(policy, account=BROKEN)
+    assert run.resources == []
+    assert [(r["resource"], r["code"]) for r in run.not_evaluated] == [("unread", "AccessDenied")]
+
+
+def test_a_bucket_whose_policy_cannot_be_understood_stops_no_other(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator, BROKEN)
+    bucket(scene, "open", sound=False)
+    bucket(scene, "garbled")
+    scene.s3.put_bucket_policy(Bucket="garbled", Policy='{"Statement": ["Deny"]}')
+    run = custodian("cis-bucket-plain-http", account=BROKEN)
+    assert [(each["Name"], each["c7n:PlainHttp"]) for each in run.resources] == [
+        ("open", ["bucket", "objects"])
+    ]
+    assert [(r["resource"], r["code"]) for r in run.not_evaluated] == [
+        ("garbled", "MalformedPolicy")
+    ]
+
+
+@pytest.mark.parametrize("refused", ["GetKeyRotationStatus", "DescribeKey"])
+def test_a_key_whose_rotation_aws_does_not_tell_is_reported_not_passed(
+    emulator: Emulator, custodian: Custodian, refused: str
+) -> None:
+    scene = Scene(emulator, BROKEN)
+    key = scene.kms.create_key()["KeyMetadata"]["KeyId"]
+    (found,) = custodian("cis-key-no-rotation", account=BROKEN).resources
+    assert (found["KeyId"], found["c7n:KeyRotation"]["KeyRotationEnabled"]) == (key, False)
+    emulator.fault("kms", refused, code="AccessDeniedException", times=None)
+    run = custodian("cis-key-no-rotation", account=BROKEN)
+    assert run.resources == []
+    assert [(r["resource"], r["code"]) for r in run.not_evaluated] == [
+        (key, "AccessDeniedException")
+    ]
+
+
+def test_a_policy_that_cannot_be_read_is_reported_not_passed(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    plant_policies(Scene(emulator, BROKEN))
+    emulator.fault("iam", "GetPolicyVersion", code="AccessDenied", status=403, times=None)
+    run = custodian("cis-policy-full-admin", account=BROKEN)
+    assert run.resources == []
+    assert len(run.not_evaluated) == 4
+    assert {r["code"] for r in run.not_evaluated} == {"AccessDenied"}
+
+
+def test_a_trail_that_leaves_a_service_out_does_not_record_everything(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator, SOUND)
+    trail(scene)
+    assert custodian("cis-no-trail", account=SOUND).resources == []
+    select(
+        scene, EventSelectors=[{**BASIC[0], "ExcludeManagementEventSources": ["kms.amazonaws.com"]}]
+    )
+    (found,) = custodian("cis-no-trail", account=SOUND).resources
+    assert found["account_id"] == SOUND

@@ -24,8 +24,10 @@ from botocore.exceptions import ClientError
 from c7n_secops_edge import protected
 from tests import edge_logs, guardduty_fleet, inspector_data, ssm_fleet, test_cis, waf_scene
 from tests import test_edge_posture as posture
+from tests import test_flow_log_deny as flows
 from tests import test_http_flood as floods
 from tests import test_network_acl_block as subnets
+from tests import test_ssh_logon as logons
 from tests.edge_scene import (
     ALLOWED,
     CACHING_OPTIMIZED,
@@ -47,7 +49,7 @@ from tests.edge_scene import (
 from tests.emulator import Emulator, running
 from tests.emulator.organisation import create_role, trust
 from tests.harness import ACCOUNT, POLICIES, REGION
-from tests.iam_scene import Prover
+from tests.iam_scene import Proof, Prover
 from tests.incident_scene import CASE, WORKLOAD, assume
 from tests.test_incident_triggers import guardduty as guardduty_finding
 
@@ -60,6 +62,12 @@ DELEGATION = (
     "organizations:RegisterDelegatedAdministrator",
 )
 EXCEPTIONS: dict[str, dict[str, str]] = {
+    "account-guard": {
+        "iam:GenerateCredentialReport": "called where there is no report; then Custodian waits",
+        "iam:ListRoles": "a function reads the role that the event names",
+        "iam:ListUsers": "a function reads the user that the event names",
+        "kms:Decrypt": KEY,
+    },
     "cis-aws-foundations": {
         "iam:GenerateCredentialReport": "called where there is no report; then Custodian waits",
     },
@@ -84,6 +92,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "ssm": {"ec2:DescribeTags": AGAIN},
 }
 """By pack, what a role has and no run here calls for."""
+GUARD = ("account-guard", "mfa", "policies", "watch")
+"""The pack and those of its files that do not contain; containment is proved by incidents."""
 ON_INSTANCES = (
     *("critical-findings", "unscanned", "reboot-pending", "reboot-window"),
     *("patch-critical-event", "patch-critical"),
@@ -166,6 +176,71 @@ def test_the_compliance_policies_run_under_exactly_their_roles(prove: Prover) ->
     for policy in shipped("cis-aws-foundations"):
         prove(policy, account=test_cis.BROKEN)
     check(prove, "cis-aws-foundations")
+
+
+# --- the account guard ---------------------------------------------------------------------------
+
+
+def test_the_account_guard_runs_under_exactly_its_roles(prove: Prover) -> None:
+    emulator = prove.emulator
+    scene = test_cis.Scene(emulator, ACCOUNT)
+    scene.user("person", password=True)
+    scene.user("new")
+    scene.iam.put_user_policy(UserName="person", PolicyName="own", PolicyDocument=test_cis.READ)
+    scene.iam.create_policy(PolicyName="own", PolicyDocument=test_cis.READ)
+    scene.iam.create_role(RoleName="role", AssumeRolePolicyDocument=test_cis.ASSUME)
+    scene.iam.put_role_policy(RoleName="role", PolicyName="own", PolicyDocument=test_cis.READ)
+    scene.iam.generate_credential_report()
+    test_cis.bucket(scene, "bucket")
+    scene.kms.create_key()
+    scene.sns.create_topic(Name="topic")
+    network = flows.Network(emulator)
+    _, interface, address = network.instance()
+    network.put(network.flow_log(), flows.text(flows.scan(interface, address, 20)))
+    group = test_cis.group(scene, network.vpc, "ssh", "tcp", (22, 22), v4="0.0.0.0/0")
+    logged, *_ = inspector_data.launch(emulator, 1)
+    emulator.client("logs").create_log_group(logGroupName=logons.GROUP)
+    logons.log(emulator, logged, [logons.said()])
+    events = {
+        "iam-user-new-deny-without-mfa": ("iam", "CreateUser", {"userName": "new"}),
+        "iam-role-policy-changed": ("iam", "CreateRole", {"roleName": "role"}),
+        "s3-policy-changed": ("s3", "PutBucketPolicy", {"bucketName": "bucket"}),
+        "security-group-opened": ("ec2", "AuthorizeSecurityGroupIngress", {"groupId": group}),
+    }
+    for policy in shipped(*GUARD):
+        source, name, parameters = events.get(policy["name"], ("", "", {}))
+        detail = {
+            "eventSource": f"{source}.amazonaws.com",
+            "eventName": name,
+            "requestParameters": parameters,
+        }
+        given = {"detail-type": "AWS API Call via CloudTrail", "detail": detail}
+        if policy["name"] != "sqs-policy-unsafe":  # Custodian asks AWS's own endpoint, not ours
+            prove(policy, event=given if source else None)
+        else:
+            prove.proofs[policy["name"]] = Proof()
+    emulator.client("ec2").delete_flow_logs(
+        FlowLogIds=[
+            each["FlowLogId"] for each in emulator.client("ec2").describe_flow_logs()["FlowLogs"]
+        ]
+    )
+    network.flow_log(
+        "",
+        LogDestinationType="cloud-watch-logs",
+        LogGroupName=logons.GROUP,
+        DeliverLogsPermissionArn=f"arn:aws:iam::{ACCOUNT}:role/flows",
+    )
+    logons.log(emulator, f"{interface}-all", ["nothing"])
+    for name in ("ec2-scanned", "ec2-scans-its-network"):
+        prove(name)
+    check(prove, *GUARD)
+
+
+def test_the_stock_filter_of_full_access_runs_under_exactly_its_role(prove: Prover) -> None:
+    test_cis.plant_policies(test_cis.Scene(prove.emulator, test_cis.BROKEN))
+    stock = {"name": "stock", "resource": "aws.iam-policy", "filters": ["has-allow-all"]}
+    proof = prove({**stock, "query": [{"OnlyAttached": True}]}, account=test_cis.BROKEN)
+    assert (proof.refused, proof.granted - proof.needed) == (set(), set())
 
 
 # --- the edge -----------------------------------------------------------------------------------

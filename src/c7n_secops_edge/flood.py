@@ -37,13 +37,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from c7n_secops.aws.calls import failure
 from c7n_secops_edge.addresses import cidr
 from c7n_secops_edge.flood_counts import Counts, Hosts, Measure, moment
 from c7n_secops_edge.flood_options import Options, Rule, Widening
+from c7n_secops_edge.logs.extent import Logs, noted
 from c7n_secops_edge.logs.files import (
     UNREADABLE,
     LogFile,
@@ -60,19 +60,6 @@ SAMPLED_BYTES = 8 << 20
 
 log = logging.getLogger("custodian.c7n_secops.http_flood")
 Progress = Callable[[LogFile], None]
-
-
-@dataclass
-class Logs:
-    """What was read: how much, and what of it says nothing or could not be read."""
-
-    files: int = 0
-    bytes: int = 0
-    lines: int = 0
-    bad_lines: int = 0
-    unattributed: int = 0
-    truncated: dict[str, str] = field(default_factory=dict)
-    unreadable: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,19 +170,6 @@ def count_file(
         read.lines += parser.lines
         read.bad_lines += parser.bad
     return minutes
-
-
-@contextmanager
-def noted(file: LogFile, read: Logs) -> Iterator[None]:
-    """Note, in what was read and in the log, that a file ended early or could not be read."""
-    try:
-        yield
-    except TruncatedError as error:
-        read.truncated[file.name] = str(error)
-        log.warning("log file %s is truncated: %s", file.name, error)
-    except UNREADABLE as error:
-        read.unreadable[file.name] = failure(error)
-        log.warning("log file %s could not be read: %s", file.name, error)
 
 
 def find(counts: Counts, options: Options) -> list[Offence]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from c7n_secops_edge.flood import Analysis, Logs, conclude, find
+from c7n_secops_edge.flood import Analysis, conclude, find
 from c7n_secops_edge.flood_counts import Counts
 from c7n_secops_edge.flood_options import Options
 from c7n_secops_edge.flood_sql import own_columns
+from c7n_secops_edge.logs.extent import Logs
 
 Rows = Iterable[Mapping[str, Any]]
 

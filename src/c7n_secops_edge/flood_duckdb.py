@@ -10,17 +10,17 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from c7n.exceptions import PolicyExecutionError
+from typing import TYPE_CHECKING
 
 from c7n_secops.aws.calls import failure
 from c7n_secops_edge import flood_sql
 from c7n_secops_edge.addresses import Clients
-from c7n_secops_edge.flood import Analysis, Logs, Progress, log, noted
+from c7n_secops_edge.duck import SUFFIX, answered, connection, parquet_table, text
+from c7n_secops_edge.flood import Analysis, Progress
 from c7n_secops_edge.flood_answers import concluded
 from c7n_secops_edge.flood_counts import Minutes
 from c7n_secops_edge.flood_options import Options
+from c7n_secops_edge.logs.extent import Logs, log, noted
 from c7n_secops_edge.logs.files import UNREADABLE, LogFile, read_ahead
 from c7n_secops_edge.logs.formats import COLUMNS, Parser, parser_of
 
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
     import duckdb
 
 FIELDS = ("date", "time", "c_ip", "sc_status", "cs_uri_stem")
-SUFFIX = ".parquet"
-
-
-def connection() -> duckdb.DuckDBPyConnection:
-    """A database in memory that reads no extension and no configuration from outside."""
-    try:
-        import duckdb
-    except ImportError as error:
-        raise PolicyExecutionError(
-            "engine duckdb, which Parquet logs need, is not installed: "
-            "pip install 'c7n-secops[logs]'"
-        ) from error
-    return duckdb.connect(config={"autoinstall_known_extensions": "false"})
 
 
 def analyse_with_duckdb(
@@ -122,13 +109,8 @@ def stored_rows(
     """The table of one Parquet file, copied to a local disk where it is elsewhere."""
     import duckdb
 
-    path = file.path
     try:
-        if path is None:
-            path = folder / f"{read.files}{SUFFIX}"
-            with path.open("wb") as stream:
-                stream.writelines(file.open())
-        table = f"read_parquet({text(path)})"
+        table = parquet_table(file, folder / f"{read.files}{SUFFIX}")
         (lines,) = answered(database, f"SELECT count(*) AS lines FROM {table}")
         columns = [row["column_name"] for row in answered(database, f"DESCRIBE FROM {table}")]
     except (duckdb.Error, *UNREADABLE) as error:
@@ -143,15 +125,3 @@ def stored_rows(
         return []
     chosen = ", ".join(f'CAST("{named[name]}" AS VARCHAR) AS {name}' for name in FIELDS)
     return [f"SELECT {chosen} FROM {table}"]
-
-
-def text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
-
-
-def answered(database: duckdb.DuckDBPyConnection, text: str) -> Iterator[dict[str, Any]]:
-    """The rows of an answer."""
-    cursor = database.cursor().execute(text)
-    names = [column[0] for column in cursor.description or ()]
-    while rows := cursor.fetchmany(10_000):
-        yield from (dict(zip(names, row, strict=True)) for row in rows)

@@ -11,9 +11,10 @@ from c7n.utils import dumps
 
 from c7n_secops.aws import calls
 from c7n_secops.aws.calls import RefusedError, read
+from c7n_secops_edge.duck import SUFFIX
 from c7n_secops_edge.flood import Analysis, analyse, log
 from c7n_secops_edge.flood_athena import analyse_with_athena
-from c7n_secops_edge.flood_duckdb import SUFFIX, analyse_with_duckdb
+from c7n_secops_edge.flood_duckdb import analyse_with_duckdb
 from c7n_secops_edge.flood_options import Options
 from c7n_secops_edge.flood_schema import size_of
 from c7n_secops_edge.logs import places

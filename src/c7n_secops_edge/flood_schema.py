@@ -39,6 +39,13 @@ RULE = {
         "uris": PATHS,
     },
 }
+TABLE = {
+    "database": {"type": "string", "pattern": "^[A-Za-z0-9_]{1,128}$"},
+    "table": {"type": "string", "pattern": "^[A-Za-z0-9_]{1,128}$"},
+    "workgroup": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+}
+"""Where Athena is asked."""
+MOST_BYTES = {"type": "string", "pattern": "^[1-9][0-9]{0,5}(KiB|MiB|GiB)$"}
 PROPERTIES: dict[str, Any] = {
     "source": {"enum": ["auto", "access-log", "waf-log"]},
     "logs": {
@@ -89,14 +96,9 @@ PROPERTIES: dict[str, Any] = {
         "type": "object",
         "additionalProperties": False,
         "required": ["database", "table", "workgroup", "layout"],
-        "properties": {
-            "database": {"type": "string", "pattern": "^[A-Za-z0-9_]{1,128}$"},
-            "table": {"type": "string", "pattern": "^[A-Za-z0-9_]{1,128}$"},
-            "workgroup": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
-            "layout": {"enum": ["cloudfront", "alb", "waf"]},
-        },
+        "properties": {**TABLE, "layout": {"enum": ["cloudfront", "alb", "waf"]}},
     },
-    "max-bytes": {"type": "string", "pattern": "^[1-9][0-9]{0,5}(KiB|MiB|GiB)$"},
+    "max-bytes": MOST_BYTES,
     "samples": {"type": "integer", "minimum": 0, "maximum": 20},
 }
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

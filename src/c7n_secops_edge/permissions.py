@@ -17,6 +17,7 @@ ATHENA = frozenset(
     }
 )
 FILES = frozenset({"s3:GetObject", "s3:ListBucket"})
+FLOW_LOGS = frozenset({"ec2:DescribeFlowLogs", "logs:DescribeLogStreams", "logs:FilterLogEvents"})
 DISTRIBUTION = frozenset(
     {
         "cloudfront:GetDistributionConfig",
@@ -45,6 +46,14 @@ def of_flood(element: Any) -> tuple[str, ...]:
         if "logs" not in data:
             used |= place(kind, waf)
     return without(element, {*ATHENA, *FILES, *DISTRIBUTION, *BALANCER, *LOGGING, LOOK_UP} - used)
+
+
+def of_flow_logs(element: Any) -> tuple[str, ...]:
+    """What ``flow-log-deny`` calls: which flow logs there are is not asked where Athena is."""
+    data, read = element.data, {*FILES, *FLOW_LOGS}
+    if data.get("engine") == "athena":
+        return without(element, read)
+    return without(element, () if "athena" in data else ATHENA)
 
 
 def place(kind: str, waf: bool) -> frozenset[str]:

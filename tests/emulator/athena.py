@@ -1,9 +1,10 @@
 """Amazon Athena: queries over CloudFront's standard logs in S3, executed by DuckDB.
 
 State of one account and region: ``tables``, by ``database.table``: ``{"bucket", "prefix"}`` of the
-logs (seed it: no DDL is executed). A table has the columns, types and order of the table that the
-Athena documentation makes for these logs; as there, two header lines of each file are skipped and
-a value that is not of its column's type is null. A query ends at once: with its answer, or FAILED
+logs, with ``"layout": "flow-log"`` of VPC flow logs in the default format (seed it: no DDL is
+executed). A table has the columns, types and order of the table that the Athena documentation
+makes for these logs; as there, the header lines of each file are skipped and a value that is not
+of its column's type is null. A query ends at once: with its answer, or FAILED
 with DuckDB's message. Work groups exist as soon as they are named.
 """
 
@@ -38,24 +39,42 @@ COLUMNS = {
     "sc_status": "INTEGER",
 }
 """The first columns of the table; the others are of no use to the queries that are asked here."""
+FLOW_COLUMNS = {
+    "version": "INTEGER",
+    "account_id": "VARCHAR",
+    "interface_id": "VARCHAR",
+    "srcaddr": "VARCHAR",
+    "dstaddr": "VARCHAR",
+    "srcport": "INTEGER",
+    "dstport": "INTEGER",
+    "protocol": "BIGINT",
+    "packets": "BIGINT",
+    "bytes": "BIGINT",
+    "start": "BIGINT",
+    "end": "BIGINT",
+    "action": "VARCHAR",
+    "log_status": "VARCHAR",
+}
 PAGE = 1000
 
 
 def load(database: duckdb.DuckDBPyConnection, name: str, table: dict[str, str]) -> None:
     """Makes a table of the lines of the objects under its prefix."""
     schema, _, own = name.partition(".")
+    flow = table.get("layout") == "flow-log"
+    columns, delimiter, headers = (FLOW_COLUMNS, " ", 1) if flow else (COLUMNS, "\t", 2)
     database.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
     lines = []
     bucket = s3_backends[owner_of(table["bucket"])]["aws"].buckets[table["bucket"]]
     for key in bucket.keys.values():
         if key.name.startswith(table.get("prefix", "")):
-            lines += gzip.decompress(key.value).decode().splitlines()[2:]
+            lines += gzip.decompress(key.value).decode().splitlines()[headers:]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lines.tsv"
         path.write_text("".join(f"{line}\n" for line in lines))
         fields = ", ".join(
-            f"TRY_CAST(string_split(line, '\t')[{number}] AS {kind}) AS \"{column}\""
-            for number, (column, kind) in enumerate(COLUMNS.items(), start=1)
+            f"TRY_CAST(string_split(line, '{delimiter}')[{number}] AS {kind}) AS \"{column}\""
+            for number, (column, kind) in enumerate(columns.items(), start=1)
         )
         database.execute(
             f'CREATE TABLE "{schema}"."{own}" AS SELECT {fields} FROM read_csv(\'{path}\', '  # noqa: S608

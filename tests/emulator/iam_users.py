@@ -2,7 +2,8 @@
 
 State of an account (region ``aws``): ``root`` (fields of GetAccountSummary, ``virtual_mfa``),
 ``created`` (ISO dates, by user name or access key id) and ``credential_report`` (columns of the
-report that differ, by user; ``<root_account>`` adds its row).
+report that differ, by user; ``<root_account>`` adds its row), and ``certificates`` (ISO dates on
+which they expire, by name; moto's expired in 2012).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ moto_summary = IamResponse.get_account_summary
 moto_attach = IamResponse.attach_role_policy
 moto_report = IamResponse.get_credential_report
 moto_virtual_devices = IamResponse.list_virtual_mfa_devices
+moto_certificates = IamResponse.list_server_certificates
 
 
 def seeded(self: IamResponse, key: str) -> Any:
@@ -70,6 +72,15 @@ def list_virtual_mfa_devices(self: IamResponse) -> ActionResult:
         }
         answer["VirtualMFADevices"] = [*answer["VirtualMFADevices"], device]
     return ActionResult(answer)
+
+
+def list_server_certificates(self: IamResponse) -> ActionResult:
+    answer = moto_certificates(self)
+    expires = seeded(self, "certificates")
+    for each in answer.result["ServerCertificateMetadataList"]:
+        if each["ServerCertificateName"] in expires:
+            each["Expiration"] = to_datetime(expires[each["ServerCertificateName"]])
+    return answer
 
 
 def get_credential_report(self: IamResponse) -> ActionResult:
@@ -124,3 +135,4 @@ def install() -> None:
     IamResponse.get_account_summary = get_account_summary
     IamResponse.list_virtual_mfa_devices = list_virtual_mfa_devices
     IamResponse.get_credential_report = get_credential_report
+    IamResponse.list_server_certificates = list_server_certificates

@@ -21,11 +21,12 @@ module            what it replaces or reads
                   ``_render_request_template_v1``
 ``events``        ``EventBus.physical_resource_id``, ``Rule.send_to_targets``,
                   ``EventsHandler.put_events``
+``flow_logs``     ``EC2Response.create_flow_logs``
 ``guardduty``     reads and fills ``GuardDutyBackend.detectors``
 ``iam``           reads users, roles and policies of ``iam_backends``
 ``iam_users``     ``IamResponse.list_users``, ``list_access_keys``, ``get_account_summary``,
                   ``list_virtual_mfa_devices``, ``get_credential_report``,
-                  ``attach_role_policy``; ``AWSManagedPolicy``
+                  ``list_server_certificates``, ``attach_role_policy``; ``AWSManagedPolicy``
 ``identity``      ``STSBackend.get_caller_identity``, ``TokenResponse.assume_role``
 ``lambdas``       ``LambdaSimpleBackend.invoke``, ``LambdaResponse.invoke``
 ``network_acl``   ``NetworkAcl.get_filter_value``

@@ -72,6 +72,11 @@ CORRECTIONS: Mapping[tuple[str, str, str], tuple[Correction, ...]] = {
     ),
     ("resource", "rest-api", ""): (Correction("the tags are in GetRestApis", remove=TAGGED),),
     ("resource", "rest-stage", ""): (Correction("the tags are in GetStages", remove=TAGGED),),
+    ("resource", "sns", ""): (
+        Correction(
+            "tags come from the tagging API alone", remove=frozenset({"sns:ListTagsForResource"})
+        ),
+    ),
     ("resource", "wafv2", ""): (
         Correction(
             "tags come from the tagging API alone",

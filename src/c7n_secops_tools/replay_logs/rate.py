@@ -22,9 +22,10 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from c7n_secops_edge.addresses import Clients, Grouping, cidr
-from c7n_secops_edge.flood import Logs, count_file, history
+from c7n_secops_edge.flood import count_file, history
 from c7n_secops_edge.flood_counts import Counts, Minutes
 from c7n_secops_edge.flood_options import Options
+from c7n_secops_edge.logs.extent import Logs
 from c7n_secops_edge.logs.files import UNREADABLE, LogFile, TruncatedError, read_ahead
 from c7n_secops_edge.logs.formats import Parser, parser_of
 from c7n_secops_edge.windows import peak
