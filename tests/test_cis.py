@@ -49,6 +49,18 @@ def statement(bucket: str, effect: str, condition: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [rule]})
 
 
+def in_other_words(resource: str) -> str:
+    """One statement, not in a list, that denies old versions of TLS by a bare number."""
+    rule = {
+        "Effect": "Deny",
+        "Principal": {"AWS": ["*"]},
+        "Action": "*",
+        "Resource": resource,
+        "Condition": {"NumericLessThan": {"s3:TlsVersion": 1.3}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": rule})
+
+
 def bucket(scene: Scene, name: str, *, sound: bool = True, tls: str = "aws:SecureTransport") -> str:
     s3 = scene.s3
     s3.create_bucket(Bucket=name)
@@ -448,6 +460,7 @@ def plant_policies(scene: Scene) -> dict[str, set[str]]:
     iam.create_role(RoleName="anybody", AssumeRolePolicyDocument=ASSUME)
     for name, document, attach in (
         ("everything", ADMIN, True),
+        ("everything-in-two-parts", ADMIN.replace('"Action": "*"', '"Action": ["*:*"]'), True),
         ("everything-unused", ADMIN, False),
         ("reader", READ, True),
     ):
@@ -459,7 +472,7 @@ def plant_policies(scene: Scene) -> dict[str, set[str]]:
     certificate(scene, "current")
     scene.seed("iam", "certificates", {"expired": ago(0.5), "current": ago(-0.5)})
     return {
-        "cis-policy-full-admin": {"everything"},
+        "cis-policy-full-admin": {"everything", "everything-in-two-parts"},
         "cis-cloudshell-full-access": {"AWSCloudShellFullAccess"},
         "cis-expired-certificate": {"expired"},
     }
@@ -473,6 +486,10 @@ def plant_buckets(scene: Scene) -> dict[str, set[str]]:
     s3.put_bucket_policy(
         Bucket=allows, Policy=statement(allows, "Allow", {"Bool": {"aws:SecureTransport": "true"}})
     )
+    words = bucket(scene, "b-other-words")
+    s3.put_bucket_policy(Bucket=words, Policy=in_other_words("*"))
+    objects = bucket(scene, "b-objects")
+    s3.put_bucket_policy(Bucket=objects, Policy=in_other_words(f"arn:aws:s3:::{objects}/*"))
     half = bucket(scene, "b-half")
     s3.put_public_access_block(
         Bucket=half,
@@ -482,7 +499,7 @@ def plant_buckets(scene: Scene) -> dict[str, set[str]]:
     scene.cloudtrail.create_trail(Name="weak", S3BucketName=files, IsMultiRegionTrail=False)
     scene.cloudtrail.start_logging(Name="weak")
     return {
-        "cis-bucket-plain-http": {bare, allows},
+        "cis-bucket-plain-http": {bare, allows, objects},
         "cis-bucket-mfa-delete": {bare},
         "cis-bucket-public-block": {bare, half},
         "cis-trail-bucket-unlogged": {files},
@@ -663,3 +680,81 @@ def test_a_route_over_ipv6_is_judged_by_the_peer_s_ipv6_block(destination: str, 
     found = peering.destination_of({"DestinationIpv6CidrBlock": destination})
     assert found is not None
     assert peering.takes_whole(found, blocks) is wide
+
+
+@pytest.mark.parametrize(
+    ("policy", "refused"),
+    [
+        ("cis-bucket-plain-http", "GetBucketPolicy"),
+        ("cis-bucket-mfa-delete", "GetBucketVersioning"),
+        ("cis-bucket-public-block", "GetPublicAccessBlock"),
+        ("cis-trail-bucket-unlogged", "GetBucketLogging"),
+    ],
+)
+def test_a_bucket_that_cannot_be_read_is_reported_neither_sound_nor_broken(
+    emulator: Emulator, custodian: Custodian, policy: str, refused: str
+) -> None:
+    scene = Scene(emulator, BROKEN)
+    scene.s3.create_bucket(Bucket="unread")
+    scene.cloudtrail.create_trail(Name="weak", S3BucketName="unread", IsMultiRegionTrail=True)
+    assert [each["Name"] for each in custodian(policy, account=BROKEN).resources] == ["unread"]
+    emulator.fault("s3", refused, code="AccessDenied", status=403, times=None)
+    run = custodian(policy, account=BROKEN)
+    assert run.resources == []
+    assert [(r["resource"], r["code"]) for r in run.not_evaluated] == [("unread", "AccessDenied")]
+
+
+def test_a_bucket_whose_policy_cannot_be_understood_stops_no_other(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator, BROKEN)
+    bucket(scene, "open", sound=False)
+    bucket(scene, "garbled")
+    scene.s3.put_bucket_policy(Bucket="garbled", Policy='{"Statement": ["Deny"]}')
+    run = custodian("cis-bucket-plain-http", account=BROKEN)
+    assert [(each["Name"], each["c7n:PlainHttp"]) for each in run.resources] == [
+        ("open", ["bucket", "objects"])
+    ]
+    assert [(r["resource"], r["code"]) for r in run.not_evaluated] == [
+        ("garbled", "MalformedPolicy")
+    ]
+
+
+@pytest.mark.parametrize("refused", ["GetKeyRotationStatus", "DescribeKey"])
+def test_a_key_whose_rotation_aws_does_not_tell_is_reported_not_passed(
+    emulator: Emulator, custodian: Custodian, refused: str
+) -> None:
+    scene = Scene(emulator, BROKEN)
+    key = scene.kms.create_key()["KeyMetadata"]["KeyId"]
+    (found,) = custodian("cis-key-no-rotation", account=BROKEN).resources
+    assert (found["KeyId"], found["c7n:KeyRotation"]["KeyRotationEnabled"]) == (key, False)
+    emulator.fault("kms", refused, code="AccessDeniedException", times=None)
+    run = custodian("cis-key-no-rotation", account=BROKEN)
+    assert run.resources == []
+    assert [(r["resource"], r["code"]) for r in run.not_evaluated] == [
+        (key, "AccessDeniedException")
+    ]
+
+
+def test_a_policy_that_cannot_be_read_is_reported_not_passed(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    plant_policies(Scene(emulator, BROKEN))
+    emulator.fault("iam", "GetPolicyVersion", code="AccessDenied", status=403, times=None)
+    run = custodian("cis-policy-full-admin", account=BROKEN)
+    assert run.resources == []
+    assert len(run.not_evaluated) == 4
+    assert {r["code"] for r in run.not_evaluated} == {"AccessDenied"}
+
+
+def test_a_trail_that_leaves_a_service_out_does_not_record_everything(
+    emulator: Emulator, custodian: Custodian
+) -> None:
+    scene = Scene(emulator, SOUND)
+    trail(scene)
+    assert custodian("cis-no-trail", account=SOUND).resources == []
+    select(
+        scene, EventSelectors=[{**BASIC[0], "ExcludeManagementEventSources": ["kms.amazonaws.com"]}]
+    )
+    (found,) = custodian("cis-no-trail", account=SOUND).resources
+    assert found["account_id"] == SOUND

@@ -55,6 +55,7 @@ ANOTHER_NAME = {
     "apigateway:GET": "apigateway:GetDomainNames",
     "lambda:InvokeFunction": "lambda:Invoke",
     "s3:GetBucketObjectLockConfiguration": "s3:GetObjectLockConfiguration",
+    "s3:GetBucketPublicAccessBlock": "s3:GetPublicAccessBlock",
     "s3:ListBucket": "s3:ListObjectsV2",
     "wafv2:ListWebACLs": "wafv2:ListWebAcls",
 }

@@ -236,6 +236,13 @@ def test_the_account_guard_runs_under_exactly_its_roles(prove: Prover) -> None:
     check(prove, *GUARD)
 
 
+def test_the_stock_filter_of_full_access_runs_under_exactly_its_role(prove: Prover) -> None:
+    test_cis.plant_policies(test_cis.Scene(prove.emulator, test_cis.BROKEN))
+    stock = {"name": "stock", "resource": "aws.iam-policy", "filters": ["has-allow-all"]}
+    proof = prove({**stock, "query": [{"OnlyAttached": True}]}, account=test_cis.BROKEN)
+    assert (proof.refused, proof.granted - proof.needed) == (set(), set())
+
+
 # --- the edge -----------------------------------------------------------------------------------
 
 

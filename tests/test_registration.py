@@ -11,9 +11,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from c7n.actions import ActionRegistry
+from c7n.filters import Filter, FilterRegistry
+from c7n.utils import type_schema
 
 import _c7n_secops_boot
 import c7n_secops
+from c7n_secops import registration
 from c7n_secops.registration import element_files
 from tests.harness import ROOT, Cli
 
@@ -446,3 +450,19 @@ def test_validate_gives_no_such_advice_about_a_stock_element(validate: Validate)
 
 def test_the_boot_module_is_the_one_in_the_tree() -> None:
     assert Path(_c7n_secops_boot.__file__).read_text() == (ROOT / "_c7n_secops_boot.py").read_text()
+
+
+def test_an_element_that_custodian_has_itself_stays() -> None:
+    class Stock(Filter):
+        schema = type_schema("ssm-agent")
+
+    class Resource:
+        type = "ec2"
+        filter_registry = FilterRegistry("test.filters")
+        action_registry = ActionRegistry("test.actions")
+
+    Resource.filter_registry.register("ssm-agent", Stock)
+    registration.attach(None, Resource)
+    assert Resource.filter_registry["ssm-agent"] is Stock
+    assert "ssm-patch-state" in Resource.filter_registry
+    assert "ssm-patch" in Resource.action_registry

@@ -55,7 +55,7 @@ class ReferencePage(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description="Builds the documentation site.")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "site")
     output = parser.parse_args().output
     source = output.parent / f"{output.name}-source"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
 import os
+import socket
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from threading import Lock, RLock
 from typing import Any
 from unittest.mock import patch
+from urllib.error import HTTPError
 
 import boto3
 import time_machine
@@ -18,7 +23,7 @@ from botocore.loaders import create_loader
 from c7n.provider import clouds
 from c7n.resources.aws import AWS
 
-from c7n_secops_tools.cases.answers import Answers, Call
+from c7n_secops_tools.cases.answers import Answers, Call, UnansweredError
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -27,7 +32,16 @@ ENVIRONMENT = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-NETWORK = frozenset({"socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg"})
+NETWORK = frozenset(
+    {
+        "socket.connect",
+        "socket.getaddrinfo",
+        "socket.gethostbyaddr",
+        "socket.gethostbyname",
+        "socket.sendto",
+        "socket.sendmsg",
+    }
+)
 SHORTEST_SLEEP = 0.001
 PARAMS = "c7n_secops_case_params"
 
@@ -112,9 +126,19 @@ class Sessions:
 
 @contextmanager
 def offline(
-    answers: Answers, *, now: str, region: str, environment: Mapping[str, str] | None = None
+    answers: Answers,
+    *,
+    now: str,
+    region: str,
+    environment: Mapping[str, str] | None = None,
+    web: Mapping[str, Any] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Everything inside gets these answers, runs at this time, and reaches no network."""
+    """Everything inside gets these answers, runs at this time, and reaches no network.
+
+    ``web`` are the pages that there are, by URL: text, what is written as JSON, or the HTTP status
+    of a refusal. ``names`` are the names that addresses have in DNS.
+    """
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         **ENVIRONMENT,
@@ -127,6 +151,7 @@ def offline(
         stack.enter_context(Sessions.answered_by(answers))
         stack.enter_context(provider_with(lambda options: Sessions(options.region)))
         stack.enter_context(clock(now))
+        stack.enter_context(internet(answers, web or {}, names or {}))
         stack.enter_context(_network.refused())
         yield
 
@@ -145,6 +170,53 @@ def clock(now: str) -> Iterator[None]:
         stack.enter_context(patch.object(time, "sleep", sleep))
         stack.enter_context(patch.object(time, "monotonic", lambda: time.time()))
         yield
+
+
+@contextmanager
+def internet(answers: Answers, web: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[None]:
+    """These are the pages of the web, and the names in DNS; no address has another name."""
+    from c7n_secops_edge import protected  # what it read of the web is kept for a process
+
+    def urlopen(url: Any, *_: Any, **__: Any) -> Any:
+        place = url if isinstance(url, str) else url.full_url
+        if place not in web:
+            answers.unanswered.append(f"no page under web for {place}")
+            raise UnansweredError(answers.unanswered[-1])
+        page = web[place]
+        if isinstance(page, int):
+            raise HTTPError(place, page, "refused by the case", {}, None)  # type: ignore[arg-type]
+        return Page(place, page if isinstance(page, str) else json.dumps(page))
+
+    def gethostbyaddr(address: str) -> tuple[str, list[str], list[str]]:
+        if address not in names:
+            raise socket.herror(1, "Unknown host")
+        return names[address], [], [address]
+
+    asked = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> list[Any]:
+        found = [address for address, name in names.items() if name == host]
+        if not found:
+            return asked(host, *arguments, **options)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in found]
+
+    with ExitStack() as stack:
+        for module, name, stand_in in (
+            (urllib.request, "urlopen", urlopen),
+            (socket, "gethostbyaddr", gethostbyaddr),
+            (socket, "getaddrinfo", getaddrinfo),
+        ):
+            stack.enter_context(patch.object(module, name, stand_in))
+        stack.enter_context(patch.dict(protected._fetched, clear=True))  # noqa: SLF001
+        yield
+
+
+class Page(io.BytesIO):
+    """A page as urlopen returns it."""
+
+    def __init__(self, url: str, text: str):
+        super().__init__(text.encode())
+        self.url = url
 
 
 @contextmanager

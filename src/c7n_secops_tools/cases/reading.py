@@ -113,7 +113,10 @@ def read_yaml(path: Path) -> Document:
 def read_cases(path: Path) -> CaseFile:
     """A case file. Raises BadInput with every mistake that it has."""
     document = read_yaml(path)
-    mistakes = list(_schema_mistakes(document)) or list(_answer_mistakes(document))
+    mistakes = list(_schema_mistakes(document))
+    if not mistakes:
+        _write_bodies(document.data)
+        mistakes = list(_answer_mistakes(document))
     if mistakes:
         raise BadInput("\n".join(mistakes))
     data = document.data
@@ -130,8 +133,8 @@ def read_cases(path: Path) -> CaseFile:
             mistakes.append(document.mistake(("cases", number), "'policy' is a required property"))
             continue
         whole = {**defaults, **case}
-        whole["vars"] = {**defaults.get("vars", {}), **case.get("vars", {})}
-        whole["files"] = {**defaults.get("files", {}), **case.get("files", {})}
+        for key in ("vars", "files", "web", "names"):
+            whole[key] = {**defaults.get(key, {}), **case.get(key, {})}
         whole["answers"] = [*case.get("answers", ()), *defaults.get("answers", ())]
         line = document.line(("cases", number))
         cases.append(Case(path, line, case["name"], whole["policy"], whole))
@@ -186,6 +189,27 @@ def _answer_mistakes(document: Document) -> Iterator[str]:
                 part = [*place, "answer", *problem.path.strip(".").split(".")]
                 text = f"{item['call']}{problem.path.rstrip('.')}: {problem.detail}"
                 yield document.mistake(part, text)
+
+
+def _write_bodies(data: Data) -> None:
+    """The text of each Body of s3:GetObject that is a list of lines."""
+    for answers in (each.get("answers", ()) for each in (data.get("defaults", {}), *data["cases"])):
+        for item in answers:
+            body = item.get("answer", {}).get("Body")
+            if item["call"] == "s3:GetObject" and isinstance(body, list):
+                item["answer"]["Body"] = "".join(
+                    f"{line}\n" for each in body for line in _lines_of(each)
+                )
+
+
+def _lines_of(item: Any) -> Iterator[str]:
+    """A line, or ``{line, times, each}``: the line so often, for each number up to ``each``."""
+    if isinstance(item, str):
+        yield item
+        return
+    for number in range(1, item.get("each", 1) + 1):
+        text = item["line"].replace("{n}", str(number))
+        yield from [text] * item.get("times", 1)
 
 
 def _load_event(document: Document, number: int, case: Data) -> Iterator[str]:

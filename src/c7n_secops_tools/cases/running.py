@@ -56,7 +56,13 @@ def run(policy: Data, case: Case, *, checked: bool = False) -> Outcome:
     with (
         _folder(data.get("files", {})),
         tempfile.TemporaryDirectory(prefix="c7n-case-") as output,
-        offline(answers, now=data["now"], region=data["region"]),
+        offline(
+            answers,
+            now=data["now"],
+            region=data["region"],
+            web=data["web"],
+            names=data["names"],
+        ),
         logs() as records,
     ):
         reset_session_cache()

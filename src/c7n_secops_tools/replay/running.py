@@ -79,9 +79,13 @@ def offline_replay(policy: Data, event: Data, place: Place, file: Path, name: st
         answers += [each for each in case.data["answers"] if each not in answers]
     expected = [call for case in cases for call in case.expect.get("calls", ())]
     stub = Answers(answers, expected)
-    now = cases[0].data["now"]
+    first = cases[0].data
+    web = {url: page for case in reversed(cases) for url, page in case.data["web"].items()}
+    names = {
+        each: called for case in reversed(cases) for each, called in case.data["names"].items()
+    }
     replay = Replay(policy["name"])
-    with offline(stub, now=now, region=place.region):
+    with offline(stub, now=first["now"], region=place.region, web=web, names=names):
         _replay(policy, event, place, Sessions(place.region), replay, act=True)
     replay.calls, replay.unanswered = stub.changes, stub.unanswered
     return replay

@@ -10,6 +10,7 @@ from c7n_secops.element import SecOpsElement
 SPECIAL = {
     "lambda:Invoke": "lambda:InvokeFunction",
     "s3:GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
     "s3:HeadObject": "s3:GetObject",
     "s3:HeadBucket": "s3:ListBucket",
     "s3:ListObjects": "s3:ListBucket",
