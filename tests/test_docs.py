@@ -164,3 +164,10 @@ def test_every_option_of_the_command_line_is_documented():
     options = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     assert options
     assert {option for option in options if option not in documented} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_stands_under_its_heading(page: Path) -> None:
+    lines = ["", *page.read_text().splitlines(), ""]
+    starts = [n for n, line in enumerate(lines) if line[:1] == "|" != lines[n - 1][:1]]
+    assert all(lines[n + 1].startswith("|--") for n in starts)

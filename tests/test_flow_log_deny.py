@@ -442,6 +442,15 @@ def test_files_that_say_nothing_are_not_clean(
     assert codes(custodian("ec2-scanned")) == {instance: code}
 
 
+def test_of_a_flow_log_of_denied_traffic_alone_no_record_is_clean(
+    network: Network, custodian: Custodian
+) -> None:
+    network.instance()
+    network.put(network.flow_log(TrafficType="REJECT"), gzip.compress(text([])))
+    run = custodian("ec2-scanned")
+    assert (run.resources, codes(run)) == ([], {})
+
+
 def test_parquet_that_is_none_or_of_another_format_is_reported(
     network: Network, custodian: Custodian, tmp_path: Path
 ) -> None:

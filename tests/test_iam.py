@@ -21,6 +21,7 @@ from c7n_secops_tools.iam.corrections import CORRECTIONS
 from c7n_secops_tools.iam.grants import Grant
 from c7n_secops_tools.iam.needs import Need
 from tests.harness import POLICIES, ROOT
+from tests.iam_scene import STOCK
 from tests.test_incident_roles import actions_of
 
 TRUST = ("--security-account", "111111111111")
@@ -111,11 +112,11 @@ def test_an_action_that_iam_does_not_know_is_an_error() -> None:
         grants.grant(Need("ec2:DescribeNothing", "filter:x", {}))
 
 
-def test_every_correction_is_of_an_element_that_a_shipped_policy_uses(shipped: list[Any]) -> None:
+def test_every_correction_is_of_an_element_that_the_proof_runs(shipped: list[Any]) -> None:
     """The proof runs them all, so a wrong or needless correction fails it."""
     used = {
         id(row)
-        for each in shipped
+        for each in [*shipped, *roles.loaded(STOCK, {})]
         for *key, options in elements(each)
         for row in CORRECTIONS.get(tuple(key), ())
         if row.when(options)

@@ -100,6 +100,9 @@ class Inquiry:
             self.read(
                 Reading(flow_log["FlowLogId"], flow_log["TrafficType"] == "ALL"), names, flow_log
             )
+        if self.tally.unattributed:
+            count = self.tally.unattributed
+            log.warning("%d denied flows are neither to nor from an interface's addresses", count)
 
     def answers(
         self, instance: Mapping[str, Any]
@@ -159,6 +162,8 @@ class Inquiry:
                 self.read_events(flow_log, reading, names)
         except (RefusedError, NoLogsError) as error:
             self.problems.update(dict.fromkeys(names, (error.code, str(error))))
+        if reading.read.bad_lines:
+            log.warning("%d lines of %s say nothing", reading.read.bad_lines, reading.flow_log)
 
     def read_files(self, flow_log: dict[str, Any], reading: Reading, names: list[str]) -> None:
         """Read a flow log's files in S3. Raises RefusedError or NoLogsError."""
@@ -173,7 +178,7 @@ class Inquiry:
                 f"{self.data.get('lookback', 60)} minutes",
             )
         if size > size_of(most):
-            if "athena" in self.data and self.data.get("engine", "auto") == "auto":
+            if "athena" in self.data:
                 self.ask_athena(reading, names)
                 return
             raise NoLogsError(
@@ -221,11 +226,9 @@ class Inquiry:
             reason = f"the format of {flow_log['FlowLogId']} does not have {lack[0]}"
             raise NoLogsError("FormatUnknown", reason)
         parser = FlowParser(fields, names, self.first)
+        alive, wanted = groups.live_streams(client, group, self.until), set(names)
         streams = {
-            stream: name
-            for stream in groups.live_streams(client, group, self.until)
-            for name in names
-            if stream.startswith(f"{name}-")
+            stream: name for stream in alive if (name := stream.rpartition("-")[0]) in wanted
         }
         found = groups.events(client, group, streams, self.since, self.until, PATTERN)
         lines = (event["message"].strip().encode(errors="replace") for event in found)
@@ -246,9 +249,9 @@ class Inquiry:
 
     def count_parquet(self, reading: Reading, names: list[str], files: Sequence[LogFile]) -> None:
         """Count Parquet files, each by itself: what cannot be read of one does not hide others."""
-        import duckdb
-
         with connection() as database, tempfile.TemporaryDirectory() as folder:
+            import duckdb
+
             for number, file in enumerate(files):
                 reading.read.files += 1
                 reading.read.bytes += file.size
