@@ -25,7 +25,8 @@ from tests.iam_scene import STOCK
 from tests.test_incident_roles import actions_of
 
 TRUST = ("--security-account", "111111111111")
-INCIDENTS = POLICIES / "incident-response"
+STACKS = ("account-guard", "incident-response")
+"""Packs whose stacks bring a role of their own."""
 CUSTODIAN_POLICIES = (
     *("ReadPolicy", "ChangePolicy", "EdgeReadPolicy", "EdgeLogsPolicy", "EdgeBlockPolicy"),
     *("EdgeEnforcePolicy", "MembershipPolicy", "FunctionsReadPolicy", "CompliancePolicy"),
@@ -315,10 +316,10 @@ def test_the_vars_file_gives_variables_their_values(tmp_path: Path) -> None:
 def test_the_shipped_role_of_an_account_has_what_every_pulled_policy_calls(
     shipped: list[Any],
 ) -> None:
-    """Those of incident response have a role of their own; test_incident_roles.py tries it."""
+    """Those of packs with a role of their own are tried in the tests of their stacks."""
     parts = [*CUSTODIAN_POLICIES, "CustodianRole"]
     allowed = actions_of("account-roles.yml", *parts)
-    own = {row["name"] for row in policies.read(sorted(INCIDENTS.glob("*.yml")))}
+    own = {row["name"] for row in policies.read([f for f in FILES if f.parent.name in STACKS])}
     lacking = {
         each.name: sorted({need.action for need in needs.runtime(each)} - allowed)
         for each in shipped
@@ -346,6 +347,7 @@ def test_the_template_is_valid_in_every_partition_and_always_the_same(
     assert {row["RoleName"] for row in properties if "RoleName" in row} == {
         "CloudCustodian",
         "CloudCustodianDeploy",
+        "c7n-secops-account-guard",
         "c7n-secops-incident-response",
         "c7n-secops-lambda",
     }
