@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from c7n_secops_tools.cases.answers import READS, Answers, Call, as_parsed, paired, part_of
 from c7n_secops_tools.cases.command import test as command
 from c7n_secops_tools.cases.offline import OfflineError, Sessions, offline
+from c7n_secops_tools.cases.results import Finding, annotation
 from tests.case_packs import CASE, EVENT, EVENT_POLICY, INSTANCES, POLICY, TAGS, Pack, case, pull
 from tests.harness import POLICIES, ROOT
 
@@ -440,6 +441,11 @@ def test_github_gets_one_line_for_each_finding(pack: Pack) -> None:
     assert annotation.startswith(f"::error file={path},line=2,title=a case failed::unowned: x%0A")
     assert "%250A" in annotation
     assert "\x1b" not in said
+
+
+def test_what_ends_a_property_of_an_annotation_is_escaped() -> None:
+    found = Finding(Path("a:b,c%.yml"), 3, "x", "1: 2, 3")
+    assert annotation(found) == "::error file=a%3Ab%2Cc%25.yml,line=3,title=x::1: 2, 3"
 
 
 def test_a_file_that_cannot_be_written_is_bad_input(pack: Pack, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ PATCH_CASES = INSPECTOR / "tests" / "patch-critical-event.yml"
         ({"anything-but": {"suffix": ["1", "2"]}}, ["a3"], ["a1", "a2"]),
         ({"anything-but": {"wildcard": "*/lib/*"}}, ["a/b"], ["a/lib/b"]),
         ({"numeric": [">=", 7]}, [7, 8.5], [6.9, "7", True]),
+        ({"numeric": ["<", 3]}, [2], [True]),
         ({"numeric": [">", 0, "<=", 5]}, [5, 0.1], [0, 5.1]),
         ({"numeric": ["=", 3e2]}, [300], [301]),
         ({"cidr": "10.0.0.0/24"}, ["10.0.0.255"], ["10.0.1.0", "ten"]),
