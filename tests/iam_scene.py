@@ -21,6 +21,21 @@ from tests.harness import ACCOUNT, ISOLATED, POLICIES, REGION, share_models
 ROLE = "generated"
 REFUSED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
 
+STOCK: tuple[dict[str, Any], ...] = (
+    {
+        "name": "stock-full-access",
+        "resource": "aws.iam-policy",
+        "query": [{"OnlyAttached": True}],
+        "filters": ["has-allow-all"],
+    },
+    {
+        "name": "stock-trail",
+        "resource": "aws.account",
+        "filters": [{"type": "check-cloudtrail", "include-management-events": True}],
+    },
+)
+"""Policies of others, of Custodian's elements whose permissions are corrected for them alone."""
+
 
 def role_of(account: str) -> str:
     return f"arn:aws:iam::{account}:role/{ROLE}"

@@ -16,7 +16,7 @@ import pytest
 from c7n.provider import clouds
 from c7n.resources.aws import AWS
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c7n_secops_tools.cases.answers import READS, Answers, Call, as_parsed, paired, part_of
@@ -97,6 +97,9 @@ def test_a_failure_that_is_expected_passes(pack: Pack) -> None:
     expect["error"] = "Quickly"
     code, said = pack(case(**given_, expect=expect))
     assert (code, "had to fail with 'Quickly'; ClientError: " in said) == (2, True)
+    del expect["error"]
+    code, said = pack(case(**given_, expect=expect))
+    assert (code, "the policy failed: ClientError: " in said) == (2, True)
 
 
 def test_a_call_without_an_answer_is_named_with_its_parameters(pack: Pack) -> None:
@@ -161,6 +164,17 @@ def test_the_clock_stands_where_the_case_says(pack: Pack) -> None:
     assert pack(text.format(now="2020-01-31T00:00:00Z"), policies=policy)[0] == 2
     assert pack(text.format(now="2020-01-31T01:00:00+02:00"), policies=policy)[0] == 2
     assert pack(text.format(now="2020-01-30T23:00:00-02:00"), policies=policy)[0] == 0
+
+
+def test_a_date_is_a_text_as_in_json(pack: Pack) -> None:
+    policy = pull({"filters": [{"Created": "2026-05-01"}]})
+    text = """
+- name: a date
+  policy: unowned
+  resources: [{InstanceId: i-1, Created: 2026-05-01}]
+  expect: {matched: [i-1]}
+"""
+    assert pack(text, policies=policy)[0] == 0
 
 
 def test_files_are_in_the_folder_where_the_policy_runs(pack: Pack) -> None:
@@ -347,6 +361,12 @@ def test_a_policy_without_a_case_fails_unless_only_a_part_was_asked(pack: Pack) 
     assert pack.command(str(pack.policies))[0] == 2
     assert pack.command(str(pack.cases))[0] == 0
     assert pack.command(str(pack.folder), "-k", "OWNER")[0] == 0
+
+
+def test_a_pack_may_stand_in_a_folder_named_tests(tmp_path: Path) -> None:
+    pack = Pack(tmp_path / "tests")
+    code, said = pack(CASE, policies=POLICY + "  - {name: other, resource: aws.ec2}\n")
+    assert (code, "other has no case" in said) == (2, True)
 
 
 def test_k_selects_by_file_policy_and_name(pack: Pack) -> None:
@@ -551,6 +571,7 @@ def test_a_part_is_in_the_whole(part: Any, whole: Any, fits: bool) -> None:
     assert part_of(part, whole) is fits
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=6), st.lists(st.integers(0, 5), max_size=6))
 def test_as_many_as_can_be_are_paired(wanted: list[int], found: list[int]) -> None:
     """With equality for fitting, the most pairs is the size of the bags' intersection."""

@@ -12,12 +12,13 @@ from click.testing import CliRunner
 
 from c7n_secops_tools.cases.command import test as command
 from c7n_secops_tools.cases.mutants import mutants
-from tests.case_packs import CASE, Pack, case, pull
+from c7n_secops_tools.cases.validity import allows_mutant, validator
+from c7n_secops_tools.testing.runs import find_policy
+from tests.case_packs import CASE, EVENT, EVENT_POLICY, TAGS, Pack, case, pull
 from tests.harness import POLICIES
 from tests.test_elements import SHIPPED
 
-PACKS_WITH_CASES = ("cis-aws-foundations", "incident-response", "inspector", "ssm")
-"""The packs of which every policy has cases that notice every mutant."""
+PACKS = sorted(folder.name for folder in POLICIES.iterdir() if folder.is_dir())
 
 
 @pytest.fixture
@@ -25,19 +26,18 @@ def pack(tmp_path: Path) -> Pack:
     return Pack(tmp_path)
 
 
+KINDS = ("aws.ec2",)
+
+
 def of(*filters: Any, **more: Any) -> set[str]:
     policy = {"name": "p", "resource": "aws.ec2", "filters": list(filters), **more}
     return {str(mutant) for mutant in mutants(policy)}
 
 
-@pytest.mark.parametrize("name", PACKS_WITH_CASES)
+@pytest.mark.parametrize("name", PACKS)
 def test_every_policy_of_a_pack_has_cases_that_notice_each_mutant(name: str) -> None:
     done = CliRunner().invoke(command, [str(POLICIES / name), "--mutate"])
     assert done.exit_code == 0, done.output
-
-
-def test_every_pack_with_cases_is_under_the_mutation_check() -> None:
-    assert {path.parent.name for path in POLICIES.glob("*/tests")} == set(PACKS_WITH_CASES)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +189,32 @@ def test_what_custodian_would_refuse_is_no_mutant(pack: Pack) -> None:
     assert code == 0
     assert "negated" not in said
     assert "3 mutants noticed, 0 survived" in said
+
+
+def test_what_the_schema_refuses_is_no_mutant(pack: Pack) -> None:
+    """Without its pattern the mode would fail, and so be noticed, for another reason."""
+    answer = {"Reservations": [{"Instances": [{"InstanceId": "i-11111111", "Tags": TAGS}]}]}
+    made = {
+        "policy": "launched",
+        "event": EVENT,
+        "answers": [{"call": "ec2:DescribeInstances", "answer": answer}],
+        "expect": {"matched": ["i-11111111"], "calls": [{"call": "ec2:CreateTags"}]},
+    }
+    said = pack(case(**made), "--mutate", "-v", policies=EVENT_POLICY)[1]
+    assert "filters[0]: negated: red is 'a case'" in said
+    assert "mode.pattern.source: dropped" in said
+    assert "mode.pattern: dropped" not in said
+
+
+@pytest.mark.parametrize("name", ["ec2-ssm-agent-offline", "ec2-contain-on-tag"])
+def test_the_quick_check_of_a_mutant_says_what_the_whole_schema_says(name: str) -> None:
+    policy = find_policy(POLICIES, name)
+    said = [
+        (allows_mutant(each.policy), not validator.validate({"policies": [each.policy]}, KINDS))
+        for each in mutants(policy)
+    ]
+    assert {quick for quick, _ in said} == {True, False}
+    assert all(quick == whole for quick, whole in said)
 
 
 def test_a_policy_whose_cases_fail_is_not_mutated(pack: Pack) -> None:

@@ -21,6 +21,7 @@ from c7n_secops_tools.iam.corrections import CORRECTIONS
 from c7n_secops_tools.iam.grants import Grant
 from c7n_secops_tools.iam.needs import Need
 from tests.harness import POLICIES, ROOT
+from tests.iam_scene import STOCK
 from tests.test_incident_roles import actions_of
 
 TRUST = ("--security-account", "111111111111")
@@ -28,9 +29,9 @@ INCIDENTS = POLICIES / "incident-response"
 CUSTODIAN_POLICIES = (
     *("ReadPolicy", "ChangePolicy", "EdgeReadPolicy", "EdgeLogsPolicy", "EdgeBlockPolicy"),
     *("EdgeEnforcePolicy", "MembershipPolicy", "FunctionsReadPolicy", "CompliancePolicy"),
-    "FindingsPolicy",
+    *("FindingsPolicy", "FindingsBucketPolicy"),
 )
-"""The managed policies of the role CloudCustodian."""
+"""The policies of the role CloudCustodian."""
 FILES = sorted(file for file in POLICIES.glob("*/*.yml") if file.stem != "controls")
 
 
@@ -110,11 +111,11 @@ def test_an_action_that_iam_does_not_know_is_an_error() -> None:
         grants.grant(Need("ec2:DescribeNothing", "filter:x", {}))
 
 
-def test_every_correction_is_of_an_element_that_a_shipped_policy_uses(shipped: list[Any]) -> None:
+def test_every_correction_is_of_an_element_that_the_proof_runs(shipped: list[Any]) -> None:
     """The proof runs them all, so a wrong or needless correction fails it."""
     used = {
         id(row)
-        for each in shipped
+        for each in [*shipped, *roles.loaded(STOCK, {})]
         for *key, options in elements(each)
         for row in CORRECTIONS.get(tuple(key), ())
         if row.when(options)
@@ -366,6 +367,12 @@ def test_terraform_gets_its_own_expressions_and_every_policy_attached(
     place = "arn:${data.aws_partition.current.partition}:logs:*:"
     assert place + "${data.aws_caller_identity.current.account_id}" in text
     assert set(re.findall(r"(?<!\$)\$\{([a-z_]+)", text)) == {"data"}
+
+
+def test_what_only_looks_like_an_expression_of_terraform_is_left_as_it_is() -> None:
+    made = formats.interpolated({"a": "${aws:username} %{if} ${Account}"})
+    account = "${data.aws_caller_identity.current.account_id}"
+    assert json.loads(made) == {"a": "$${aws:username} %%{if} " + account}
 
 
 def test_the_pages_name_every_exception_and_correction() -> None:

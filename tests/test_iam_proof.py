@@ -49,7 +49,7 @@ from tests.edge_scene import (
 from tests.emulator import Emulator, running
 from tests.emulator.organisation import create_role, trust
 from tests.harness import ACCOUNT, POLICIES, REGION
-from tests.iam_scene import Proof, Prover
+from tests.iam_scene import STOCK, Proof, Prover
 from tests.incident_scene import CASE, WORKLOAD, assume
 from tests.test_incident_triggers import guardduty as guardduty_finding
 
@@ -236,11 +236,13 @@ def test_the_account_guard_runs_under_exactly_its_roles(prove: Prover) -> None:
     check(prove, *GUARD)
 
 
-def test_the_stock_filter_of_full_access_runs_under_exactly_its_role(prove: Prover) -> None:
-    test_cis.plant_policies(test_cis.Scene(prove.emulator, test_cis.BROKEN))
-    stock = {"name": "stock", "resource": "aws.iam-policy", "filters": ["has-allow-all"]}
-    proof = prove({**stock, "query": [{"OnlyAttached": True}]}, account=test_cis.BROKEN)
-    assert (proof.refused, proof.granted - proof.needed) == (set(), set())
+def test_stock_filters_run_under_exactly_their_corrected_roles(prove: Prover) -> None:
+    scene = test_cis.Scene(prove.emulator, test_cis.BROKEN)
+    test_cis.plant_policies(scene)
+    test_cis.trail(scene)
+    for policy in STOCK:
+        proof = prove(policy, account=test_cis.BROKEN)
+        assert (proof.refused, proof.granted - proof.needed) == (set(), set())
 
 
 # --- the edge -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -76,6 +77,7 @@ def test_a_denial_of_all_requests_without_tls_is_known_in_other_words(
         {"Resource": f"{ARN}/private/*"},
         {"Resource": "arn:aws:s3:::*iles*"},
         {"Resource": "arn:aws:sqs:::files*"},
+        {"Resource": ["files", "files*"]},
         {"Condition": {}},
         {"Condition": {"Bool": "false"}},
         {"Condition": {"Bool": {"aws:SecureTransport": "true"}}},
@@ -159,6 +161,19 @@ def test_everything_is_every_action_on_every_resource(
 def test_what_is_no_policy_document_is_refused_with_a_reason(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]{5,}"):
         statements_of(wrong)
+
+
+@pytest.mark.parametrize("tls", ["false", "true"])
+def test_a_condition_however_deep_is_judged_or_refused(tls: str) -> None:
+    text = document({**DENY, "Condition": {"Bool": {"aws:SecureTransport": ["HERE", tls]}}})
+    judged = {"true": ["bucket", "objects"], "false": []}[tls]
+    limit = sys.getrecursionlimit()
+    for depth in (0, 1, *range(limit - 150, limit + 10)):
+        nested = text.replace('"HERE"', "[" * depth + "]" * depth or "0")
+        try:
+            assert unprotected("files", nested) == judged
+        except ValueError as error:
+            assert "too deeply" in str(error)
 
 
 WORDS = st.sampled_from(

@@ -117,7 +117,12 @@ def test_every_command_runs(
     for command in COMMANDS:
         if command in ELSEWHERE:
             continue
-        words = [FILLED.get(word, word) for word in shlex.split(command)]
+        words = [
+            each
+            for word in shlex.split(command)
+            for each in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+        ]
+        words = [FILLED.get(word, word) for word in words]
         if words[:2] == ["c7n-secops", "report"] and "--fail-on" in words and len(words) == 4:
             words.insert(2, "output")
         for first in (first for name, first in BEFORE.items() if command.startswith(name)):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
 
@@ -153,6 +153,7 @@ def comparable(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
+@settings(deadline=None)
 @given(PATTERNS.filter(bool), EVENTS.filter(comparable))
 def test_patterns_match_as_in_the_second_implementation(
     pattern: dict[str, Any], event: dict[str, Any]
@@ -172,6 +173,7 @@ def scalars(value: Any) -> list[Any]:
     return [value]
 
 
+@settings(deadline=None)
 @given(PATTERNS, EVENTS)
 def test_what_keeps_a_rule_from_matching_is_told_exactly_then(
     pattern: dict[str, Any], event: dict[str, Any]

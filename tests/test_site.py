@@ -43,6 +43,13 @@ def test_every_guide_is_in_the_table_of_contents(source: Path) -> None:
         assert (source / "docs" / page.name).exists()
 
 
+def test_a_page_that_only_a_link_leads_to_says_so(source: Path) -> None:
+    others = list(source.glob("src/**/*.md"))
+    assert others
+    assert all(page.read_text().startswith("---\norphan: true\n---\n") for page in others)
+    assert not (source / "README.md").read_text().startswith("---")
+
+
 def test_every_element_policy_and_command_has_its_page(source: Path) -> None:
     reference = source / "reference"
     for element in element_files():

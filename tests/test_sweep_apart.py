@@ -104,7 +104,8 @@ class Machine:
         )
         machine = definition()
         every = machine["States"]["EveryUnit"]
-        # moto's grammar takes no integer there
+        # moto's grammar takes no integer there, and moto never ends a map for it
+        assert every["ToleratedFailurePercentage"] == 100
         every["ToleratedFailurePercentage"] = float(every["ToleratedFailurePercentage"])
         for state in (every["ItemProcessor"]["States"]["RunUnit"], machine["States"]["Gather"]):
             state["Resource"] = "arn:aws:states:::lambda:invoke"

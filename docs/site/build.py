@@ -32,10 +32,12 @@ HERE = Path(__file__).parent
 LINK = re.compile(r"\]\(([^)\s#]+)")
 FOREIGN = re.compile(r"(?:\w+:)?//")
 STYLE_LOADS = re.compile(r"""(?:url\(|@import)\s*["']?([^"')\s]+)""")
-GUIDES = ("quick-start", "concepts", "adopting", "authoring", "replay-logs", "faq")
+GUIDES = ("quick-start", "concepts", "adopting", "authoring", "iam", "replay-logs", "faq")
 """The guides that have a place in the order; those that have none come after them."""
 PROJECT = ("architecture", "threat-model", "limits", "emulator", "dependencies")
 TOP = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
+ORPHAN = "---\norphan: true\n---\n\n"
+"""What begins a page that only links lead to."""
 KINDS = {"filters": "Filter", "actions": "Action"}
 OURS = "c7n_secops"
 
@@ -110,7 +112,10 @@ def copy_guides(source: Path) -> None:
     for file in {*pages, *filter(Path.is_file, linked), *policies}:
         target = source / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
+        if file.suffix == ".md" and file not in pages:
+            target.write_text(ORPHAN + file.read_text(encoding="utf-8"), encoding="utf-8")
+        else:
+            shutil.copyfile(file, target)
 
 
 def write_reference(source: Path) -> None:

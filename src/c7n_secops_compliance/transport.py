@@ -65,11 +65,7 @@ def is_about_tls_alone(condition: Mapping[str, Any]) -> bool:
 
 def texts(values: Any) -> list[str]:
     """The values of a condition, which may be texts, numbers or booleans, as texts."""
-    return [
-        str(value).lower()
-        for value in several(values)
-        if isinstance(value, str | bool | float | int)
-    ]
+    return [str(value).lower() for value in several(values)]
 
 
 def is_recent(version: str) -> bool:
