@@ -19,7 +19,6 @@ from tests.incident_scene import WORKLOAD
 from tests.inspector_data import launch, validate
 
 GROUP = "/var/log/secure"
-NOW = int(time.time() * 1000)
 OUTSIDE = "198.51.100.7"
 KEY = "ssh2: ED25519 SHA256:abc"
 
@@ -43,7 +42,7 @@ def log(
 ) -> None:
     """Write lines to a stream, as if so many minutes ago."""
     logs = emulator.client("logs", account)
-    at = NOW - int(minutes * 60_000)
+    at = int((time.time() - minutes * 60) * 1000)
     logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
     events = [{"timestamp": at, "message": each} for each in lines]
     logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
