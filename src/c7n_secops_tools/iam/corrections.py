@@ -30,6 +30,13 @@ LOAD_BALANCERS = frozenset(
         "elasticloadbalancing:DescribeTags",
     }
 )
+PATTERN = frozenset(
+    {
+        "cloudwatch:DescribeAlarmsForMetric",
+        "logs:DescribeMetricFilters",
+        "sns:GetTopicAttributes",
+    }
+)
 TAGGED = frozenset({"tag:GetResources"})
 CORRECTIONS: Mapping[tuple[str, str, str], tuple[Correction, ...]] = {
     ("resource", "app-elb", ""): (
@@ -93,6 +100,13 @@ CORRECTIONS: Mapping[tuple[str, str, str], tuple[Correction, ...]] = {
             "it lists all configurations, and gets none",
             add=frozenset({"wafv2:ListLoggingConfigurations"}),
             remove=frozenset({"wafv2:GetLoggingConfiguration"}),
+        ),
+    ),
+    ("filter", "account", "check-cloudtrail"): (
+        Correction(
+            "metric filters, alarms and topics are read for a pattern only",
+            remove=PATTERN,
+            when=lambda options: not options.get("log-metric-filter-pattern"),
         ),
     ),
     ("filter", "iam-policy", "has-allow-all"): (
