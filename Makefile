@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 2
 PORT ?= 4566
 NAME ?=
 
@@ -39,7 +39,7 @@ $(LINKED): $(INSTALLED) $(SOURCES)
 
 venv: $(LINKED) ## Make or update the virtual environment in .venv
 
-test: venv ## Run the tests (WORKERS=3 processes, each with an emulator of its own)
+test: venv ## Run the tests (WORKERS=2 processes, each with an emulator of its own)
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 test-opensearch: venv ## Run the tests against a real OpenSearch server (needs Java and Maven)

@@ -67,11 +67,14 @@ def shipped_functions() -> dict[str, tuple[str, ...]]:
     variables = yaml.safe_load((ROOT / "accounts.yml").read_text())
     known = {**variables["vars"], **variables["accounts"][0]["vars"]}
     config = Config.empty(account_id="111111111111", regions=["us-east-1"])
-    return {
-        data["name"]: tuple(sorted(load_policy(data, config, known).data["mode"]["packages"]))
-        for file in (ROOT / "policies").rglob("*.yml")
+    modes = {
+        data["name"]: load_policy(data, config, known).data["mode"]
+        for file in (ROOT / "policies").glob("*/*.yml")
         for data in yaml.safe_load(file.read_text()).get("policies", ())
         if "mode" in data
+    }
+    return {
+        name: tuple(sorted(mode["packages"])) for name, mode in modes.items() if "packages" in mode
     }
 
 
