@@ -23,7 +23,7 @@ from policy_sentry.querying.all import get_all_actions
 
 from c7n_secops.element import SecOpsElement
 from c7n_secops.registration import REGISTRIES, ElementFile, element_files
-from c7n_secops_tools.testing.runs import load_policy
+from c7n_secops_tools.testing.runs import load_policy, names_in
 from tests.emulator import Emulator
 from tests.harness import ACCOUNT, POLICIES, REGION, ROOT, Cli, Custodian
 from tests.inspector_data import launch, policy
@@ -188,19 +188,6 @@ def examples(element: ElementFile) -> list[dict[str, Any]]:
         r"code-block:: yaml\n\n((?:[ ]{4,}.*\n|\n)+)", f"{inspect.getdoc(class_of(element))}\n"
     )
     return [data for block in blocks for data in yaml.safe_load(dedent(block))["policies"]]
-
-
-def names_in(block: Any) -> Iterator[str]:
-    """The filters and actions that a part of a policy uses."""
-    if isinstance(block, str):
-        yield block
-    elif isinstance(block, list):
-        for item in block:
-            yield from names_in(item)
-    elif isinstance(block, dict):
-        yield block.get("type", "value")
-        for operator in ("and", "or", "not"):
-            yield from names_in(block.get(operator))
 
 
 def uses(data: dict[str, Any], element: ElementFile) -> bool:

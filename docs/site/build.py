@@ -26,6 +26,7 @@ from sphinx.util.rst import escape
 
 from c7n_secops.registration import element_files
 from c7n_secops_tools.cli import COMMANDS
+from c7n_secops_tools.testing.runs import names_in
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -268,19 +269,6 @@ def read_policies(file: Path) -> dict[str, Any]:
     ]
     path = file.relative_to(ROOT).as_posix()
     return {"name": file.name, "path": path, "head": head, "policies": policies}
-
-
-def names_in(block: Any) -> Iterator[str]:
-    """The filters and actions that a part of a policy uses."""
-    if isinstance(block, str):
-        yield block
-    elif isinstance(block, list):
-        for item in block:
-            yield from names_in(item)
-    elif isinstance(block, dict):
-        yield block.get("type", "value")
-        for operator in ("and", "or", "not"):
-            yield from names_in(block.get(operator))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,19 @@ class Sessions(SessionFactory):
         for hook in self.hooks:
             hook(session)
         return super().update(session)
+
+
+def names_in(block: Any) -> Iterator[str]:
+    """The filters and actions that a part of a policy uses."""
+    if isinstance(block, str):
+        yield block
+    elif isinstance(block, list):
+        for item in block:
+            yield from names_in(item)
+    elif isinstance(block, dict):
+        yield block.get("type", "value")
+        for operator in ("and", "or", "not"):
+            yield from names_in(block.get(operator))
 
 
 def load_policy(
