@@ -37,7 +37,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from c7n_secops_edge.addresses import cidr
@@ -49,7 +49,7 @@ from c7n_secops_edge.logs.files import (
     LogFile,
     TruncatedError,
     blocks,
-    inflated,
+    content_of,
     read_ahead,
 )
 from c7n_secops_edge.logs.formats import Parser, parser_of
@@ -299,13 +299,11 @@ def take_samples(
         for piece in file.open():
             taken += len(piece)
             yield piece
-            if taken >= budget:
-                return
 
     parser: Parser | None = None
     most = counts.options.samples
     try:
-        for block in blocks(inflated(pieces())):
+        for block in blocks(content_of(replace(file, open=pieces))):
             if parser is None:
                 parser = parser_of(block, counts.options.needed(), source)
             lines, rows = parser.lines_and_rows(block)
@@ -317,7 +315,7 @@ def take_samples(
                 detail = parser.detail(line)
                 if detail is not None:
                     found[network].append(detail)
-            if all(len(found[each.network]) >= most for each in wanting):
+            if taken >= budget or all(len(found[each.network]) >= most for each in wanting):
                 break
     except (TruncatedError, *UNREADABLE) as error:
         log.debug("no more samples from log file %s: %s", file.name, error)

@@ -24,30 +24,28 @@ Row = tuple[Any, ...]
 
 
 class Parser(ABC):
-    """Rows of one file. ``needed`` are the columns that are asked for."""
+    """Rows of one file. ``needed`` are the columns that are asked for.
+
+    It takes blocks as :func:`c7n_secops_edge.logs.files.blocks` gives them.
+    """
 
     def __init__(self, needed: Collection[str]):
         self.columns: tuple[str, ...] = tuple(name for name in COLUMNS if name in needed)
         self.lines = 0
         self.bad = 0
 
-    @abstractmethod
     def rows(self, block: bytes) -> list[Row]:
         """The rows of a block, in which each line stands after a newline."""
+        return self.lines_and_rows(block)[1]
 
     def with_lines(self, block: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Each line that makes a row, with the row's values by column."""
         for line, row in zip(*self.lines_and_rows(block), strict=True):
             yield line, dict(zip(self.columns, row, strict=True))
 
+    @abstractmethod
     def lines_and_rows(self, block: bytes) -> tuple[list[bytes], list[Row]]:
         """The lines of a block that make a row, and their rows."""
-        lines = [line for line in block.split(b"\n")[1:] if not line.startswith(b"#")]
-        rows = self.rows(block)
-        if len(rows) == len(lines):
-            return lines, rows
-        made = [(line, row) for line in lines for row in self.rows(b"\n" + line)]
-        return [line for line, _ in made], [row for _, row in made]
 
     @abstractmethod
     def detail(self, line: bytes) -> dict[str, str] | None:
@@ -65,6 +63,17 @@ class PatternParser(Parser):
     pattern: re.Pattern[bytes] | None = None
 
     def rows(self, block: bytes) -> list[Row]:
+        start, found = self.at_once(block)
+        return self.line_by_line(block, start)[1] if found is None else found
+
+    def lines_and_rows(self, block: bytes) -> tuple[list[bytes], list[Row]]:
+        start, found = self.at_once(block)
+        if found is None:
+            return self.line_by_line(block, start)
+        return block[start:].split(b"\n")[1:], found
+
+    def at_once(self, block: bytes) -> tuple[int, list[Row] | None]:
+        """Where a block's lines start after its headers, and their rows if every line makes one."""
         start = 0
         while block.startswith(b"#", start + 1):
             end = block.find(b"\n", start + 1)
@@ -75,19 +84,22 @@ class PatternParser(Parser):
             found = self.pattern.findall(block, start)
             if len(found) == lines:
                 self.lines += lines
-                return self.completed(found)
-        found = []
+                return start, self.completed(found)
+        return start, None
+
+    def line_by_line(self, block: bytes, start: int) -> tuple[list[bytes], list[Row]]:
+        """The lines that make a row, and their rows."""
+        lines: list[bytes] = []
+        rows: list[Row] = []
         for line in block[start:].split(b"\n")[1:]:
-            if line.startswith(b"#"):
-                self.comment(line)
-                continue
             self.lines += 1
             match = self.pattern.match(b"\n" + line) if self.pattern is not None else None
             if match is None:
                 self.bad += 1
             else:
-                found.append(match.groups())
-        return self.completed(found)
+                lines.append(line)
+                rows.append(match.groups())
+        return lines, self.completed(rows)
 
     def completed(self, found: list[Row]) -> list[Row]:
         """The rows of what the pattern found."""
@@ -215,16 +227,18 @@ class JsonParser(Parser):
         super().__init__(needed)
         self.source = source
 
-    def rows(self, block: bytes) -> list[Row]:
-        found = []
+    def lines_and_rows(self, block: bytes) -> tuple[list[bytes], list[Row]]:
+        lines: list[bytes] = []
+        rows: list[Row] = []
         for line in block.split(b"\n")[1:]:
             self.lines += 1
             values = self.read(line)
             if values is None:
                 self.bad += 1
             elif self.source is None or values["source"].endswith(self.source):
-                found.append(tuple(values[name].encode(errors="replace") for name in self.columns))
-        return found
+                lines.append(line)
+                rows.append(tuple(values[name].encode(errors="replace") for name in self.columns))
+        return lines, rows
 
     def detail(self, line: bytes) -> dict[str, str] | None:
         values = self.read(line)
