@@ -120,6 +120,18 @@ def test_service_models_are_parsed_once_a_process() -> None:
     assert id(stock.get_component("data_loader")) not in loaders
 
 
+def test_clients_share_a_class_and_nothing_of_an_account() -> None:
+    first, second = (
+        sessions.Session(aws_access_key_id=key, aws_secret_access_key=key) for key in ("one", "two")
+    )
+    for service in ("ec2", "s3"):
+        ours, other = (each.client(service, region_name=REGION) for each in (first, second))
+        assert type(ours) is type(other)
+        assert ours._request_signer._credentials.access_key == "one"
+        assert other._request_signer._credentials.access_key == "two"
+        assert dir(ours) == dir(boto3.Session().client(service, region_name=REGION))
+
+
 def test_sessions_share_no_handler_of_their_own() -> None:
     one, two = sessions.Session(region_name=REGION), sessions.Session(region_name=REGION)
     heard: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -56,14 +57,21 @@ def main() -> NoReturn:
 
 
 def load(name: str) -> Any:
-    """The command of this name; exits where what it needs is not installed."""
+    """The command of this name; exits where what it needs is not installed.
+
+    What is imported stays: the garbage collector looks at it neither now nor later.
+    """
     module, extra = COMMANDS[name]
+    gc.disable()
     try:
         return getattr(import_module(module), name.replace("-", "_"))
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("c7n_secops"):
             raise
         sys.exit(needs(missing, extra))
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def needs(missing: ModuleNotFoundError, extra: str) -> str:

@@ -80,7 +80,6 @@ class Pool:
         workers: list[Worker] = []
         if FORKS:
             self.prepare()
-        gc.collect()
         gc.freeze()  # what is loaded stays shared with the children
         try:
             while pending or any(worker.work for worker in workers):
@@ -96,7 +95,6 @@ class Pool:
             for worker in workers:
                 worker.end()
         finally:
-            gc.unfreeze()
             for worker in workers:
                 worker.process.terminate()
 
@@ -137,6 +135,7 @@ class Pool:
 
 def serve(connection: Connection, function: Function, inherited: list[Connection]) -> None:
     """What a worker does: answer until the pipe closes."""
+    gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own process decides what it means
     for other in inherited:
         other.close()

@@ -1,9 +1,10 @@
 """The AWS sessions of one account and region.
 
 botocore parses its service models again for every session that it makes, and registers more than
-a hundred handlers, which is most of what a sweep costs. Here all sessions of a process share one
-loader, which parses each model once, and copies of the handlers. Both are parts that botocore lets
-a session be given.
+a hundred handlers, and makes a class with a method for every operation for every client: that is
+most of what a sweep costs. Here all sessions of a process share one loader, which parses each model
+once, copies of the handlers, and a client class for each service. A class depends on nothing but
+its service's model; what belongs to an account stands in the client.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import copy
 import threading
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
+import botocore.client
 import botocore.session
 from botocore.credentials import RefreshableCredentials
 from botocore.hooks import HierarchicalEmitter
@@ -42,6 +44,21 @@ def handlers() -> HierarchicalEmitter:
     emitter = HierarchicalEmitter()
     botocore.session.Session(event_hooks=emitter)
     return emitter
+
+
+class Creator(botocore.client.ClientCreator):
+    """Makes clients as botocore does, of a class that is made once a service."""
+
+    classes: ClassVar[dict[tuple[str, str], type]] = {}
+
+    def _create_client_class(self, service_name: str, service_model: Any) -> type:
+        key = service_name, service_model.api_version
+        if key not in self.classes:
+            self.classes[key] = super()._create_client_class(service_name, service_model)  # type: ignore[misc]
+        return self.classes[key]
+
+
+botocore.client.ClientCreator = Creator  # type: ignore[misc]
 
 
 class Session(boto3.Session):
