@@ -57,12 +57,9 @@ def main() -> NoReturn:
 
 
 def load(name: str) -> Any:
-    """The command of this name; exits where what it needs is not installed.
-
-    What is imported stays: the garbage collector looks at it neither now nor later.
-    """
+    """The command of this name; exits where what it needs is not installed."""
     module, extra = COMMANDS[name]
-    gc.disable()
+    gc.disable()  # imports leave much behind and no garbage
     try:
         return getattr(import_module(module), name.replace("-", "_"))
     except ModuleNotFoundError as missing:
@@ -70,7 +67,6 @@ def load(name: str) -> Any:
             raise
         sys.exit(needs(missing, extra))
     finally:
-        gc.freeze()
         gc.enable()
 
 

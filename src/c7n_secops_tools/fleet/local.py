@@ -78,12 +78,14 @@ class Pool:
     def deliver(self, function: Function, pending: deque[Item], tick: Tick) -> Answers[Item]:
         """Yield each work with its answer, or Died; more may be added to ``pending`` meanwhile."""
         workers: list[Worker] = []
+        rounds = -(-len(pending) // self.size)
+        most = -(-len(pending) // max(rounds, 1))  # more would not end sooner
         if FORKS:
             self.prepare()
         gc.freeze()  # what is loaded stays shared with the children
         try:
             while pending or any(worker.work for worker in workers):
-                self._hand_out(function, pending, workers)
+                self._hand_out(function, pending, workers, most)
                 for worker in self._ready(workers):
                     work, answer = worker.work, self._answer(worker)
                     worker.work = None
@@ -98,10 +100,12 @@ class Pool:
             for worker in workers:
                 worker.process.terminate()
 
-    def _hand_out(self, function: Function, pending: deque[Item], workers: list[Worker]) -> None:
+    def _hand_out(
+        self, function: Function, pending: deque[Item], workers: list[Worker], most: int
+    ) -> None:
         while pending:
             free = next((worker for worker in workers if worker.work is None), None)
-            if free is None and len(workers) == self.size:
+            if free is None and len(workers) == most:
                 return
             if free is None:
                 free = self._start(function, workers)

@@ -47,15 +47,22 @@ def handlers() -> HierarchicalEmitter:
 
 
 class Creator(botocore.client.ClientCreator):
-    """Makes clients as botocore does, of a class that is made once a service."""
+    """Makes clients as botocore does, with a model and a class that are made once a service."""
 
-    classes: ClassVar[dict[tuple[str, str], type]] = {}
+    models: ClassVar[dict[tuple[str, str | None], Any]] = {}
+    classes: ClassVar[dict[Any, type]] = {}
+
+    def _load_service_model(self, service_name: str, api_version: str | None = None) -> Any:
+        key = service_name, api_version
+        if key not in self.models:
+            self.models[key] = super()._load_service_model(service_name, api_version)  # type: ignore[misc]
+        return self.models[key]
 
     def _create_client_class(self, service_name: str, service_model: Any) -> type:
-        key = service_name, service_model.api_version
-        if key not in self.classes:
-            self.classes[key] = super()._create_client_class(service_name, service_model)  # type: ignore[misc]
-        return self.classes[key]
+        if service_model not in self.classes:
+            made = super()._create_client_class(service_name, service_model)  # type: ignore[misc]
+            self.classes[service_model] = made
+        return self.classes[service_model]
 
 
 botocore.client.ClientCreator = Creator  # type: ignore[misc]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from c7n_secops_tools.report.charts import Chart
+if TYPE_CHECKING:
+    from c7n_secops_tools.report.charts import Chart
 
 FILE = "traffic.json"
 OTHERS, OFFENDERS, LIMITED = "#5a7ca8", "#d1432b", "#e0a93b"
@@ -48,6 +49,8 @@ class Traffic:
     @property
     def chart(self) -> Chart:
         """Stacked bars of a minute each: offenders below, all others above."""
+        from c7n_secops_tools.report.charts import Chart  # needs the extra report, a sweep does not
+
         times = [minute for minute, _, _ in self.minutes]
         traces: list[dict[str, Any]] = [
             {"type": "bar", "name": name, "x": times, "y": numbers, "marker": {"color": colour}}
