@@ -1,4 +1,4 @@
-"""The emulator's queues as event sources, Security Hub's import, and Inspector Classic."""
+"""The emulator's queues as event sources, Security Hub, AWS Config, and Inspector Classic."""
 
 from __future__ import annotations
 
@@ -183,6 +183,52 @@ def test_an_older_version_does_not_replace_a_newer_one(hub: Any) -> None:
         hub.batch_import_findings(Findings=[finding])
         (stored,) = hub.get_findings()["Findings"]
         assert stored["Title"] == title
+
+
+def test_custom_actions_are_made_changed_and_deleted(emulator: Emulator, hub: Any) -> None:
+    made = {"Name": "Isolate", "Description": "Isolate the instance"}
+    arn = hub.create_action_target(Id="isolate", **made)["ActionTargetArn"]
+    assert arn == f"arn:aws:securityhub:{REGION}:{ACCOUNT}:action/custom/isolate"
+    hub.update_action_target(ActionTargetArn=arn, Name="Isolated")
+    shown = {"ActionTargetArn": arn, **made, "Name": "Isolated"}
+    for asked in ({}, {"ActionTargetArns": [f"{arn}d", arn]}):
+        assert hub.describe_action_targets(**asked)["ActionTargets"] == [shown]
+    elsewhere = emulator.client("securityhub", ACCOUNT, "eu-west-1")
+    elsewhere.enable_security_hub()
+    assert elsewhere.describe_action_targets()["ActionTargets"] == []
+    hub.delete_action_target(ActionTargetArn=arn)
+    assert hub.describe_action_targets(ActionTargetArns=[arn])["ActionTargets"] == []
+
+
+def test_a_custom_action_that_aws_would_refuse_is_refused(emulator: Emulator, hub: Any) -> None:
+    hub.create_action_target(Id="one", Name="n" * 20, Description="d")
+    arn = f"arn:aws:securityhub:{REGION}:{ACCOUNT}:action/custom/"
+    create, update = hub.create_action_target, hub.update_action_target
+    calls: list[tuple[Any, dict[str, str], str]] = [
+        (create, {"Id": "one", "Name": "n", "Description": "d"}, "ResourceConflict"),
+        (create, {"Id": "with-dash", "Name": "n", "Description": "d"}, "InvalidInput"),
+        (create, {"Id": "i" * 21, "Name": "n", "Description": "d"}, "InvalidInput"),
+        (create, {"Id": "two", "Name": "n" * 21, "Description": "d"}, "InvalidInput"),
+        (update, {"ActionTargetArn": f"{arn}one", "Name": "n" * 21}, "InvalidInput"),
+        (update, {"ActionTargetArn": f"{arn}two", "Name": "n"}, "ResourceNotFound"),
+        (hub.delete_action_target, {"ActionTargetArn": f"{arn}two"}, "ResourceNotFound"),
+    ]
+    for call, params, code in calls:
+        with pytest.raises(ClientError, match=code):
+            call(**params)
+    hub.disable_security_hub()
+    with pytest.raises(ClientError, match="InvalidAccess"):
+        hub.describe_action_targets()
+
+
+# --- AWS Config
+
+
+def test_a_config_rule_that_is_asked_for_and_not_there_is_an_error(emulator: Emulator) -> None:
+    client = emulator.client("config", ACCOUNT, REGION)
+    assert client.describe_config_rules()["ConfigRules"] == []
+    with pytest.raises(ClientError, match="NoSuchConfigRule"):
+        client.describe_config_rules(ConfigRuleNames=["none"])
 
 
 # --- Inspector Classic

@@ -46,6 +46,17 @@ ON_TIME: dict[str, Any] = {
     "resource": "aws.sqs",
     "mode": {"type": "schedule", "schedule": "rate(1 day)", "scheduler-role": ROLE, "role": ROLE},
 }
+ON_ACTION: dict[str, Any] = {
+    "name": "remediate",
+    "resource": "aws.ec2",
+    "description": "Stop what a finding names\n",
+    "mode": {"type": "hub-action", "role": ROLE},
+}
+ON_CONFIG: dict[str, Any] = {
+    "name": "on-config",
+    "resource": "aws.ec2",
+    "mode": {"type": "config-rule", "role": ROLE},
+}
 PULLED: dict[str, Any] = {"name": "pulled", "resource": "aws.sns"}
 ALL = (ON_BUS, ON_TRAIL, ON_TIME, PULLED)
 
@@ -322,6 +333,151 @@ def test_only_functions_of_ours_without_a_policy_are_removed_with_their_rules(
     shown = fleet("clean", *only, "--stock", "--remove", **left).stdout
     assert "1 functions and rules: 1 removed." in shown
     assert fleet.names() == {"custodian-on-trail"}
+
+
+def differences(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, Any]]:
+    return {each["what"]: (each["deployed"], each["built"]) for each in rows[0]["differences"]}
+
+
+ONLY = ("-a", FIRST, "-r", REGION)
+
+
+def test_changes_of_a_config_rule_by_hand_are_reported(fleet: Fleet) -> None:
+    name = "custodian-on-config"
+    client, only = fleet.client("config"), {"policies": [ON_CONFIG]}
+    fleet("deploy", *ONLY, **only)
+    (row,) = fleet.rows("drift", *ONLY, **only)
+    assert (row["name"], row["state"]) == (name, "same"), row
+
+    (rule,) = client.describe_config_rules()["ConfigRules"]
+    wanted = {key: rule[key] for key in ("ConfigRuleName", "Description", "Source", "Scope")}
+    changed = {
+        **wanted,
+        "Description": "by hand",
+        "Scope": {"ComplianceResourceTypes": ["AWS::S3::Bucket"]},
+        "Source": {**wanted["Source"], "SourceIdentifier": arn("custodian-on-trail")},
+    }
+    client.delete_config_rule(ConfigRuleName=name)
+    fleet.client("lambda").create_function(
+        FunctionName="custodian-on-trail",
+        Role=f"arn:aws:iam::{FIRST}:role/CloudCustodian",
+        Runtime="python3.12",
+        Handler="custodian_policy.run",
+        Code={"ZipFile": built.packed(())},
+    )
+    assert differences(fleet.rows("drift", *ONLY, code=2, **only)) == {"config rule": (None, name)}
+    client.put_config_rule(ConfigRule=changed)
+    assert differences(fleet.rows("drift", *ONLY, code=2, **only)) == {
+        f"config rule {key}": (changed[key], wanted[key])
+        for key in ("Description", "Scope", "Source")
+    }
+
+    fleet("deploy", *ONLY, **only)
+    assert [row["state"] for row in fleet.rows("drift", *ONLY, **only)] == ["same"]
+    fleet.emulator.fault("config", "DescribeConfigRules", code="AccessDeniedException")
+    (row,) = fleet.rows("drift", *ONLY, code=2, **only)
+    assert (row["state"], row["why"][:15]) == ("unknown", "own permission:")
+
+
+def custom_action(fleet: Fleet, policy: str) -> str:
+    arn: str = fleet.client("securityhub").create_action_target(
+        Id=policy, Name=f"Ec2 {policy}", Description="Stop what a finding names"
+    )["ActionTargetArn"]
+    return arn
+
+
+def rule_of_action(fleet: Fleet, function: str, *resources: Any) -> None:
+    """The rest of what a hub-action is, at which Custodian's own deployment fails."""
+    events = fleet.client("events")
+    pattern = {
+        "source": ["aws.securityhub"],
+        "detail-type": ["Security Hub Findings - Custom Action", "Security Hub Insight Results"],
+        "resources": resources,
+    }
+    rule = events.put_rule(Name=function, EventPattern=json.dumps(pattern))["RuleArn"]
+    events.put_targets(Rule=function, Targets=[{"Id": function, "Arn": arn(function)}])
+    fleet.client("lambda").add_permission(
+        FunctionName=function,
+        StatementId=function,
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+        SourceArn=rule,
+    )
+
+
+def test_changes_of_a_custom_action_by_hand_are_reported(fleet: Fleet) -> None:
+    name, hub, only = "custodian-remediate", fleet.client("securityhub"), {"policies": [ON_ACTION]}
+    fleet("deploy", *ONLY, code=2, **only)
+    (row,) = fleet.rows("drift", *ONLY, code=2, **only)
+    assert (row["state"], "not subscribed" in row["why"]) == ("unknown", True)
+
+    hub.enable_security_hub()
+    action = f"arn:aws:securityhub:{REGION}:{FIRST}:action/custom/remediate"
+    assert differences(fleet.rows("drift", *ONLY, code=2, **only)) == {
+        "custom action": (None, action),
+        "rule": (None, f"{name} on bus default"),
+    }
+    rule_of_action(fleet, name, custom_action(fleet, "remediate"))
+    before = len(fleet.emulator.calls())
+    (row,) = fleet.rows("drift", *ONLY, **only)
+    assert (row["name"], row["state"]) == (name, "same"), row
+    calls = fleet.emulator.calls()[before:]
+    assert {call.operation.rstrip("0123456789_") for call in calls} <= {
+        *READS,
+        "DescribeActionTargets",
+    }
+    undescribed = {key: value for key, value in ON_ACTION.items() if key != "description"}
+    found = differences(fleet.rows("drift", *ONLY, code=2, policies=[undescribed]))
+    assert found["custom action Description"] == ("Stop what a finding names", "remediate")
+
+    hub.update_action_target(ActionTargetArn=action, Name="Ignore", Description="By hand")
+    assert differences(fleet.rows("drift", *ONLY, code=2, **only)) == {
+        "custom action Name": ("Ignore", "Ec2 remediate"),
+        "custom action Description": ("By hand", "Stop what a finding names"),
+    }
+    fleet.emulator.fault("securityhub", "DescribeActionTargets", code="AccessDeniedException")
+    (row,) = fleet.rows("drift", *ONLY, code=2, **only)
+    assert (row["state"], row["why"][:15]) == ("unknown", "own permission:")
+
+
+def test_a_custom_action_goes_with_its_function_and_no_other_does(fleet: Fleet) -> None:
+    hub, events = fleet.client("securityhub"), fleet.client("events")
+    hub.enable_security_hub()
+    moved, shared = ({**ON_ACTION, "name": name} for name in ("moved", "shared"))
+    by_trail = {**ON_TRAIL, "name": "trail"}
+    fleet("deploy", *ONLY, code=2, policies=[ON_ACTION, moved, shared, by_trail])
+    names = ("remediate", "somebodys", "moved", "shared", "trail")
+    made = {name: custom_action(fleet, name) for name in names}
+    named = (made["remediate"], made["somebodys"], {"prefix": "arn:"}, None)
+    rule_of_action(fleet, "custodian-remediate", *named)
+    rule_of_action(fleet, "custodian-moved", made["moved"])
+    rule_of_action(fleet, "custodian-shared", made["shared"])
+    queue = {"Id": "more", "Arn": f"arn:aws:sqs:{REGION}:{FIRST}:queue"}
+    events.put_targets(Rule="custodian-shared", Targets=[queue])
+    pattern = json.dumps({"resources": [made["trail"]]})
+    events.put_rule(Name="custodian-trail", EventPattern=pattern)
+    left = {"policies": [{**moved, "mode": {**moved["mode"], "function-prefix": "team-"}}]}
+
+    def actions() -> set[str]:
+        return {each["ActionTargetArn"] for each in hub.describe_action_targets()["ActionTargets"]}
+
+    fleet.emulator.fault("securityhub", "DeleteActionTarget", code="AccessDeniedException")
+    rows = fleet.rows("clean", *ONLY, "--remove", code=2, **left)
+    assert {row["name"]: row["state"] for row in rows} == {
+        "custodian-remediate": "unknown",
+        "custodian-moved": "removed",
+        "custodian-shared": "removed",
+        "custodian-trail": "removed",
+    }
+    assert [row["why"][:12] for row in rows if row["why"]] == ["not removed:"]
+    assert actions() == set(made.values())
+    assert fleet.names() == {"custodian-remediate"}
+
+    (row,) = fleet.rows("clean", *ONLY, "--remove", **left)
+    assert (row["name"], row["state"]) == ("custodian-remediate", "removed")
+    assert actions() == set(made.values()) - {made["remediate"]}
+    assert fleet.names() == set()
+    assert [rule["Name"] for rule in events.list_rules()["Rules"]] == ["custodian-shared"]
 
 
 PACK = """

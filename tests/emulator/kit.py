@@ -19,6 +19,7 @@ module            what it replaces or reads
                   ``TaggedEC2Resource.get_tags``; ``EBSBackend.describe_snapshots``
 ``apigateway``    ``RestAPI`` and ``Deployment.create_from_cloudformation_json``; ministack's
                   ``_render_request_template_v1``
+``config``        ``ConfigBackend.describe_config_rules``
 ``events``        ``EventBus.physical_resource_id``, ``Rule.send_to_targets``,
                   ``EventsHandler.put_events``
 ``flow_logs``     ``EC2Response.create_flow_logs``
@@ -224,7 +225,8 @@ def add_route(service: str, request_uri: str, cls: Any) -> None:
     path = request_uri.split("?")[0]
     if path in ("/", ""):
         return
-    pattern = re.sub(r"\{(\w+)\+?\}", r"(?P<\1>[^/]+)", path)
+    pattern = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", path)
+    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
     package, _ = RESPONSES[service]
     urls = importlib.import_module(f"{package}.urls").url_paths
     urls.setdefault("{0}" + pattern + "$", cls.dispatch)

@@ -13,11 +13,12 @@ from c7n.utils import local_session
 
 from c7n_secops_tools.fleet import outcome, unit
 from c7n_secops_tools.fleet.functions import built, drift
-from c7n_secops_tools.fleet.functions.deployed import Deployed, Rule, found_by
+from c7n_secops_tools.fleet.functions.deployed import CUSTOM_ACTION, Deployed, Rule, found_by
 from c7n_secops_tools.fleet.functions.drift import ERRORS, KEPT, REMOVED, STALE, UNKNOWN, Row, row
 from c7n_secops_tools.fleet.unit import Place
 
 PREFIX = "custodian-"
+HUB_MODE = "hub-action"
 CONFIG_MODES = ("config-rule", "config-poll-rule")
 MODE = re.compile(r"^mode=([a-z0-9-]+):version=")
 SCHEDULE = re.compile(r"^name=(?P<Name>[\w-]{1,64}):group=(?P<GroupName>[\w.-]{1,64})$")
@@ -67,7 +68,7 @@ class Cleaner:
             if others:
                 yield row(place, name, KEPT, why=f"invoked by the rule {', '.join(others)}")
                 continue
-            yield self._cleaned(place, name, lambda n=name, t=tags: _remove(deployed, n, t))
+            yield self._cleaned(place, name, lambda n=name, t=tags: _remove(deployed, n, t, meant))
         for rule in sorted(
             {rule for prefix in prefixes for rule in deployed.rules(prefix)}, key=str
         ):
@@ -108,27 +109,48 @@ def _stray(
     )
 
 
-def _remove(deployed: Deployed, name: str, tags: dict[str, str]) -> None:
+def _remove(deployed: Deployed, name: str, tags: dict[str, str], meant: dict[str, Any]) -> None:
     """Remove what invokes a function, then the function, with which its permissions go."""
+    found = MODE.match(tags.get(built.STOCK_TAG, ""))
+    mode = found.group(1) if found else ""
     for rule in [rule for rule in deployed.rules(name) if rule.name == name]:
-        _remove_rule(deployed, rule)
+        actions = _custom_actions(deployed, rule, meant) if mode == HUB_MODE else ()
+        _remove_rule(deployed, rule, *actions)
     schedule = SCHEDULE.match(tags.get(built.SCHEDULE_TAG, ""))
     if schedule:
         scheduler = deployed.session.client("scheduler")
         found_by(scheduler.delete_schedule, **schedule.groupdict())
-    mode = MODE.match(tags.get(built.STOCK_TAG, ""))
-    if mode and mode.group(1) in CONFIG_MODES:
+    if mode in CONFIG_MODES:
         found_by(deployed.session.client("config").delete_config_rule, ConfigRuleName=name)
     log.info("Removing lambda function %s", name)
     found_by(deployed.functions.delete_function, FunctionName=name)
 
 
-def _remove_rule(deployed: Deployed, rule: Rule) -> None:
-    """Remove a rule, unless it also serves others."""
+def _custom_actions(deployed: Deployed, rule: Rule, meant: dict[str, Any]) -> Iterator[str]:
+    """The custom actions that a rule names for the policy of its function, and for no other.
+
+    A policy that is still there may share one: with the same name, behind another prefix.
+    """
+    shared = {
+        name.removeprefix(mode.get("function-prefix", PREFIX))
+        for name, mode in meant.items()
+        if mode["type"] == HUB_MODE
+    }
+    for arn in deployed.custom_actions(rule):
+        policy = arn.partition(CUSTOM_ACTION)[2]
+        if rule.name.endswith(policy) and policy not in shared:
+            yield arn
+
+
+def _remove_rule(deployed: Deployed, rule: Rule, *actions: str) -> None:
+    """Remove a rule, and before it the custom actions it is for, unless it also serves others."""
     targets = deployed.targets(rule)
     own = [each["Id"] for each in targets if each["Arn"].rpartition(":")[2] == rule.name]
     bus = {"EventBusName": rule.bus}
     if own:
         deployed.events.remove_targets(Rule=rule.name, Ids=own, **bus)
     if len(own) == len(targets):
+        for arn in actions:
+            hub = deployed.session.client("securityhub")
+            found_by(hub.delete_action_target, ActionTargetArn=arn)
         found_by(deployed.events.delete_rule, Name=rule.name, **bus)

@@ -69,8 +69,8 @@ def drift_command(context: click.Context, /, chosen: Selection, form: str, **how
     """Compare what is deployed with what the policy files would build now.
 
     Code, configuration, tags and concurrency of each function, the rule, schedule or Config rule
-    that invokes it, its targets, the rules of other buses, and who else may invoke it. Nothing is
-    changed.
+    that invokes it, its targets, its custom action in Security Hub, the rules of other buses, and
+    who else may invoke it. Nothing is changed.
 
     Exit codes: 0 nothing differs; 1 bad input; 2 a function differs, is missing, or could not be
     compared.
@@ -93,8 +93,9 @@ def clean(
 
     Give it every policy file whose functions are to stay. A function is taken only if its name
     has the prefix of a policy or Custodian's own, and its tags say that org functions deploy or
-    org run made it. Its rules go with it, on every bus; so do rules whose function is gone
-    already, and rules on a bus that the policy has left. Log groups stay.
+    org run made it. Its rules go with it, on every bus, and the custom action of Security Hub that
+    they serve; so do rules whose function is gone already, and rules on a bus that the policy has
+    left. Log groups stay.
 
     Exit codes: 0 well; 1 bad input; 2 something could not be read or removed.
     """

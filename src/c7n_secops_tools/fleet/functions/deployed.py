@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+CUSTOM_ACTION = ":action/custom/"
 ABSENT = ("ResourceNotFoundException", "NoSuchConfigRuleException")
 
 
@@ -75,6 +76,18 @@ class Deployed:
         return list(
             self._pages("list_targets_by_rule", "Targets", EventBusName=rule.bus, Rule=rule.name)
         )
+
+    def custom_action(self, arn: str) -> dict[str, Any] | None:
+        """A custom action of Security Hub; None where there is no such one."""
+        hub = self.session.client("securityhub")
+        found = found_by(hub.describe_action_targets, ActionTargetArns=[arn])
+        return next(iter(found["ActionTargets"] if found else ()), None)
+
+    def custom_actions(self, rule: Rule) -> list[str]:
+        """The ARNs of the custom actions of Security Hub that a rule's pattern names."""
+        found = self.events.describe_rule(Name=rule.name, EventBusName=rule.bus)
+        named = json.loads(found.get("EventPattern", "{}")).get("resources", ())
+        return [arn for arn in named if isinstance(arn, str) and CUSTOM_ACTION in arn]
 
     def allowed(self, name: str) -> set[tuple[str, str]]:
         """Who may invoke a function by its policy: the service or principal, and from where."""

@@ -177,6 +177,9 @@ def source_differences(function: Any, sessions: Any, deployed: Deployed) -> Iter
     (source,) = function.get_events(sessions)
     rules: set[Rule] = set()
     grants: set[tuple[str, str]] = set()
+    if isinstance(source, mu.SecurityHubAction):
+        yield from _custom_action(source, deployed)
+        source = source.cwe
     if isinstance(source, mu.CloudWatchEventSource):
         rule = Rule(bus_of(function.policy.data["mode"]), function.event_name)
         now = source.get(rule.name)
@@ -253,6 +256,22 @@ def _schedule(source: Any, function: Any) -> Iterator[Difference]:
     }
     target = {f"Target{key}": value for key, value in now["Target"].items()}
     yield from _settings("schedule", {**now, **target}, wanted)
+
+
+def _custom_action(source: Any, deployed: Deployed) -> Iterator[Difference]:
+    """Security Hub's custom action, with the name and description that Custodian gives it."""
+    policy = source.policy
+    kind = policy.resource_type.rpartition(".")[2].title()
+    (arn,) = source.cwe.data["pattern"]["resources"]
+    now = deployed.custom_action(arn)
+    if now:
+        wanted = {
+            "Name": f"{kind} {policy.name}",
+            "Description": (policy.data.get("description") or policy.name).strip(),
+        }
+        yield from _settings("custom action", now, wanted)
+    else:
+        yield Difference("custom action", None, arn)
 
 
 def _config_rule(source: Any, function: Any) -> Iterator[Difference]:
