@@ -30,9 +30,17 @@ REGIONS = ("us-east-1", "eu-west-1")
 UNITS = (10, 40, 100)
 SMALL = 40
 """The units of the runs that compare executors and servers."""
+ROUNDS = 3
 DELAY_MS = 20
 POLICIES = ROOT / "policies/inspector/critical-findings.yml"
 GOALS = {"CPU": 0.3, "wall": 0.5, "memory": 0.6, "Dask": 1.2}
+WITHOUT_XRAY = """
+import runpy, sys
+sys.modules["aws_xray_sdk"] = None
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a command as where X-Ray's SDK is not installed: only the emulator's packages bring it."""
 OURS = ("c7n-secops", "org", "run")
 STOCK = ("c7n-org", "run")
 
@@ -43,6 +51,11 @@ class Cost(NamedTuple):
     cpu: float
     wall: float
     memory: float
+
+
+def least(costs: Sequence[Cost]) -> Cost:
+    """The least of each over some runs of the same."""
+    return Cost(*(min(values) for values in zip(*costs, strict=True)))
 
 
 class Bench:
@@ -56,8 +69,8 @@ class Bench:
         self.count += 1
         write(self.folder, **{f"accounts-{units}": accounts_of(units)})
         words = [
-            str(SCRIPTS / command[0]),
-            *command[1:],
+            *(sys.executable, "-c", WITHOUT_XRAY),
+            *(str(SCRIPTS / command[0]), *command[1:]),
             *("-c", str(self.folder / f"accounts-{units}.yml")),
             *("-u", str(POLICIES), "-s", str(self.folder / f"output-{self.count}")),
             *("--cache-period", "0", *options),
@@ -186,7 +199,8 @@ def main() -> Result:
         rows, ratios = [], dict.fromkeys(GOALS, 0.0)
         ours = stock = Cost(0, 0, 0)
         for units in UNITS:
-            ours, stock = bench.cost(OURS, units), bench.cost(STOCK, units)
+            runs = [(bench.cost(OURS, units), bench.cost(STOCK, units)) for _ in range(ROUNDS)]
+            ours, stock = (least(side) for side in zip(*runs, strict=True))
             pairs = zip(("CPU", "wall", "memory"), ours, stock, strict=True)
             for name, mine, theirs in pairs:
                 ratios[name] = max(ratios[name], mine / theirs)
@@ -199,10 +213,16 @@ def main() -> Result:
                         f"{cost.memory:.0f}",
                     )
                 )
-        pool = bench.cost(OURS, SMALL, "--parallel", "2")
         with cluster(env, folder) as address:
             bench.cost(OURS, SMALL, "--scheduler", address)  # workers load what the pool inherits
-            dask = bench.cost(OURS, SMALL, "--scheduler", address)
+            runs = [
+                (
+                    bench.cost(OURS, SMALL, "--parallel", "2"),
+                    bench.cost(OURS, SMALL, "--scheduler", address),
+                )
+                for _ in range(ROUNDS)
+            ]
+        pool, dask = (least(side) for side in zip(*runs, strict=True))
         ratios["Dask"] = dask.wall / pool.wall
         rows += [
             (f"{SMALL} units, 2 processes", f"{pool.cpu / SMALL:.3f}", f"{pool.wall:.1f}", ""),
@@ -225,7 +245,7 @@ def main() -> Result:
             round(worst, 3),
             1.0,
         ),
-        f"CPU seconds a unit of {len(REGIONS)} regions; the ratio is the worst to its goal",
+        f"CPU seconds a unit, the least of {ROUNDS} rounds; the ratio is the worst to its goal",
         ("", "CPU s a unit", "wall s", "peak MB"),
         rows,
     )

@@ -107,6 +107,9 @@ def test_one_session_and_one_client_of_each_kind_serve_a_policy(
     assert session.client("sns") is session.client("sns")
     assert session.client("sns") is not session.client("sns", region_name="eu-west-1")
     assert session.client("sns") is not session.client("sns", config=None, verify=False)
+    regional = {"endpoint_url": "https://sns.eu-west-1.amazonaws.com"}
+    assert session.client("sns", **regional) is session.client("sns", **regional)
+    assert session.client("sns", **regional) is not session.client("sns")
     first = session.client("sns")
     session.forget()
     assert session.client("sns") is not first

@@ -23,6 +23,8 @@ from typing import Any, TypeAlias, TypeVar
 from c7n_secops_tools.fleet.unit import Place
 
 FORKS = sys.platform == "linux"
+YOUNG = 10_000
+"""Objects after which a worker collects garbage: what it runs is short, and most of it is kept."""
 TICK = 0.5
 """Seconds after which the progress is shown again though nothing ended."""
 
@@ -139,6 +141,7 @@ class Pool:
 
 def serve(connection: Connection, function: Function, inherited: list[Connection]) -> None:
     """What a worker does: answer until the pipe closes."""
+    gc.set_threshold(YOUNG)
     gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own process decides what it means
     for other in inherited:

@@ -82,17 +82,18 @@ class Session(boto3.Session):
         super().__init__(botocore_session=own, **options)
         own.register_component("data_loader", models())
         self._lock = threading.Lock()
-        self._clients: dict[tuple[str, str | None], Any] = {}
+        self._clients: dict[Any, Any] = {}
 
     def client(self, service_name: str, region_name: str | None = None, **options: Any) -> Any:  # type: ignore[override]
-        """A client; the same one for the same service and region where nothing else is asked."""
+        """A client; the same one where the same is asked for, and no more than texts can say."""
         make: Any = super().client
-        if any(value is not None for value in options.values()):
-            return make(service_name, region_name, **options)
-        key = service_name, region_name
+        said = {name: value for name, value in options.items() if value is not None}
+        if not all(isinstance(value, str) for value in said.values()):
+            return make(service_name, region_name, **said)
+        key = service_name, region_name, tuple(sorted(said.items()))
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = make(service_name, region_name)
+                self._clients[key] = make(service_name, region_name, **said)
             return self._clients[key]
 
     def forget(self) -> None:
