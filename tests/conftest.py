@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
@@ -20,6 +21,16 @@ from tests.wheel import Run, install, python_build
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: collecting garbage need not look at it before each test."""
+    gc.freeze()
+    gc.set_threshold(20_000)
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
