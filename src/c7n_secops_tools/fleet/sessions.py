@@ -65,6 +65,7 @@ class Creator(botocore.client.ClientCreator):
         return self.classes[service_model]
 
 
+# no session takes a creator of its own, so this is for all of the process
 botocore.client.ClientCreator = Creator  # type: ignore[misc]
 
 
