@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import psutil
 import pytest
 from botocore.validate import validate_parameters
 from hypothesis import HealthCheck, given, settings
@@ -588,6 +589,15 @@ def test_the_store_takes_whatever_a_finding_holds(
     Store(folder / "findings").write([finding])
     ((count,),) = open_store(folder).sql("SELECT count(*) FROM findings").fetchall()
     assert count == 1
+
+
+def test_a_store_keeps_no_thread_between_batches(tmp_path: Path) -> None:
+    """A process that forks, or a function that is frozen, must not have any."""
+    process = psutil.Process()
+    before = process.num_threads()
+    store = Store(tmp_path)
+    store.write([record(1)])
+    assert process.num_threads() <= before
 
 
 def test_without_duckdb_the_store_says_what_to_install(

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from c7n_secops_findings.record import Finding, schema
@@ -23,15 +24,15 @@ LONGEST_LINE = 2**26
 TYPES = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
 
 
-def connect(**settings: Any) -> DuckDBPyConnection:
-    """A DuckDB of our own; RuntimeError where it is not installed."""
+def engine() -> ModuleType:
+    """DuckDB's module; RuntimeError where it is not installed."""
     try:
         import duckdb
     except ModuleNotFoundError as missing:
         raise RuntimeError(
             "the local store of findings needs duckdb: pip install 'c7n-secops[findings]'"
         ) from missing
-    return duckdb.connect(config=settings)
+    return duckdb
 
 
 def open_store(*folders: Path) -> DuckDBPyConnection:
@@ -39,7 +40,7 @@ def open_store(*folders: Path) -> DuckDBPyConnection:
 
     Its columns are the fields of the record; where there is no store it is empty.
     """
-    connection = connect()
+    connection: DuckDBPyConnection = engine().connect()
     found = [
         str(file)
         for folder in folders
@@ -62,7 +63,7 @@ class Store:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._connection = connect(threads=1)
+        self._engine = engine()
 
     def write(self, findings: Sequence[Finding]) -> Path:
         """Store a batch and return its file; the same batch again is the same file.
@@ -78,12 +79,13 @@ class Store:
             with lines.open("w", encoding="utf-8") as stream:
                 for finding in findings:
                     stream.write(f"{finding.to_json()}\n")
-            self._connection.read_json(
-                str(lines),
-                columns=columns_of_schema(),
-                format="newline_delimited",
-                maximum_object_size=LONGEST_LINE,
-            ).to_parquet(str(made), compression="zstd")
+            with self._engine.connect(config={"threads": 1}) as connection:
+                connection.read_json(
+                    str(lines),
+                    columns=columns_of_schema(),
+                    format="newline_delimited",
+                    maximum_object_size=LONGEST_LINE,
+                ).to_parquet(str(made), compression="zstd")
             made.replace(file)
         return file
 
